@@ -1,0 +1,50 @@
+# Two commands: `make lab` runs the main job in a virtual classroom, `make test` passes the tests.
+# Both install what they need, as root, on Debian 12 or 13.
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+MACHINES ?= 2
+KEEP ?=
+SUMMARY ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup packages test-packages lab check test integration web vm format clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: packages $(VENV)/.ready ## install Debian packages and the virtual environment
+
+packages:
+	@sh .ci/packages packages.txt
+
+test-packages:
+	@sh .ci/packages tests/packages.txt
+
+$(VENV)/.ready: pyproject.toml
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+lab: setup ## provision virtual PCs from power-on to verified (MACHINES=4 KEEP=1 SUMMARY=file)
+	$(VENV)/bin/provisioner lab --machines $(MACHINES) $(if $(KEEP),--keep) \
+		$(if $(SUMMARY),--summary $(SUMMARY))
+
+check: $(VENV)/.ready ## lint, types and unit tests: under a minute
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest tests/unit
+
+test: setup test-packages check ## everything, with real boots
+	$(PY) -m pytest --durations=20 tests/integration tests/web tests/vm
+
+integration web vm: setup test-packages ## one kind of test
+	$(PY) -m pytest --durations=10 tests/$@
+
+format: $(VENV)/.ready ## bring the code into the house's form
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean: ## remove the virtual environment and what was built in the tree
+	rm -rf $(VENV) build

@@ -1,0 +1,80 @@
+"""An order: one signed, single-use instruction to one machine.
+
+It is bound to the machine's key, so it means nothing to any other machine or to the same one
+after another start of the live environment; it names the disk by what cannot change, never by
+the kernel's name; and the machine remembers the identifiers that it has carried out.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from provisioner.model.base import Model, Sha256, ShortText
+from provisioner.model.hardware import DiskRef
+from provisioner.model.release import Minimum, ReleaseId
+
+OrderId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+KeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class WipeMethod(StrEnum):
+    """How a disk is erased. The intake stage adds the methods built into disks."""
+
+    OVERWRITE = "overwrite"  # zeros over every addressable block, then read back
+
+
+class DiagnoseWork(Model):
+    """Test the machine's parts; `target` is the disk that would be used."""
+
+    verb: Literal["diagnose"] = "diagnose"
+    minimum: Minimum
+    target: DiskRef
+    station_time: float = Field(description="seconds since 1970 by the station's clock")
+
+
+class WipeWork(Model):
+    """Erase one disk and read back: every block with `full`, else `samples` random ones."""
+
+    verb: Literal["wipe"] = "wipe"
+    disk: DiskRef
+    method: WipeMethod = WipeMethod.OVERWRITE
+    samples: int = Field(gt=0, le=1_000_000)
+    full: bool = False
+
+
+class ImageWork(Model):
+    """Put one release on one disk, so that the machine starts from it."""
+
+    verb: Literal["image"] = "image"
+    disk: DiskRef
+    release: ReleaseId
+    manifest_sha256: Sha256 = Field(description="of the signed manifest's envelope, as served")
+    release_path: ShortText = Field(description="below the station's address; ends with /")
+    hostname: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    asset_tag: ShortText
+    authorized_key: Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\n]*$")]
+    kernel_arguments: ShortText = ""
+
+
+class RestartWork(Model):
+    """Leave the live environment: start again, or switch off."""
+
+    verb: Literal["restart"] = "restart"
+    power_off: bool = False
+
+
+Work = Annotated[DiagnoseWork | WipeWork | ImageWork | RestartWork, Field(discriminator="verb")]
+
+
+class Order(Model):
+    """What travels, sealed with the station's key."""
+
+    id: OrderId
+    machine_key: KeyHex
+    machine: ShortText = Field(description="asset tag, for the screen and the log")
+    batch: ShortText
+    station_url: ShortText
+    work: Work

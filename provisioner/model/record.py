@@ -1,0 +1,125 @@
+"""Records: the evidence that a stage leaves behind.
+
+A machine reports what it measured and read back, never that it succeeded: success is judged
+on the station from these values.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from provisioner.model.base import Model, Sha256, ShortText, Text
+from provisioner.model.hardware import DiskRef
+from provisioner.model.order import KeyHex, OrderId
+from provisioner.model.release import ReleaseId
+
+
+class Problem(Model):
+    """What went wrong on the machine: the error's kind, its message, and what to do."""
+
+    kind: ShortText
+    message: Text
+    hint: Text = ""
+
+
+class CheckOutcome(StrEnum):
+    PASS = "pass"  # noqa: S105 - a result, not a password
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+class PartCheck(Model):
+    """One test of one part; `value` is what was measured, with its unit."""
+
+    id: ShortText
+    outcome: CheckOutcome
+    value: ShortText = ""
+    advice: ShortText = ""
+
+
+class DiagnoseEvidence(Model):
+    verb: Literal["diagnose"] = "diagnose"
+    checks: tuple[PartCheck, ...] = Field(max_length=200)
+
+
+class Sample(Model):
+    """One block of the disk around the wipe.
+
+    Before wiping, the agent writes random bytes there and reads them back past the page cache
+    (`before`); after wiping it reads the block again (`after`). So a wipe that did nothing is
+    found even on a disk that was blank from the start.
+    """
+
+    offset: int = Field(ge=0)
+    before: Sha256
+    after: Sha256
+
+
+class WipeEvidence(Model):
+    verb: Literal["wipe"] = "wipe"
+    disk: DiskRef
+    method: ShortText
+    tool: ShortText
+    bytes_written: int = Field(ge=0)
+    bytes_read_back: int = Field(ge=0)
+    sample_bytes: int = Field(gt=0, description="length of each sample")
+    samples: tuple[Sample, ...] = Field(max_length=10_000)
+    nonzero_blocks: int = Field(ge=0, description="blocks of the read-back that were not zero")
+    full: bool
+
+
+class Partition(Model):
+    """One partition as the kernel saw it after everything was written. Sectors of 512 bytes."""
+
+    number: int = Field(ge=1, le=128)
+    label: ShortText
+    type_guid: ShortText
+    guid: ShortText
+    start_sector: int = Field(ge=0)
+    sectors: int = Field(gt=0)
+    filesystem: ShortText = ""
+    filesystem_uuid: ShortText = ""
+
+
+class ReadBack(Model):
+    """One thing read back from the disk, past the page cache, after it was written."""
+
+    path: ShortText = Field(description="the release's file, or disk:boot-sector, esp:/…")
+    size: int = Field(ge=0)
+    sha256: Sha256
+
+
+class ImageEvidence(Model):
+    verb: Literal["image"] = "image"
+    disk: DiskRef
+    release: ReleaseId
+    manifest_sha256: Sha256
+    partitions: tuple[Partition, ...] = Field(max_length=16)
+    read_back: tuple[ReadBack, ...] = Field(max_length=200)
+    direct_io: bool = Field(description="whether the read-back went past the page cache")
+    bytes_fetched: int = Field(ge=0)
+    bytes_resumed: int = Field(0, ge=0, description="already there from an interrupted run")
+    ssh_host_keys: tuple[ShortText, ...] = Field(max_length=8)
+    installed_key: KeyHex = Field(description="the key with which the installed agent will sign")
+
+
+class RestartEvidence(Model):
+    verb: Literal["restart"] = "restart"
+
+
+MachineEvidence = Annotated[
+    DiagnoseEvidence | WipeEvidence | ImageEvidence | RestartEvidence, Field(discriminator="verb")
+]
+
+
+class Record(Model):
+    """What a machine sends back for one order. Exactly one of evidence and problem is set."""
+
+    order: OrderId
+    evidence: MachineEvidence | None = None
+    problem: Problem | None = None
+    seconds: float = Field(ge=0)
