@@ -1,0 +1,26 @@
+"""How a machine that asks the network shall start: the live environment, or its own disk."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from provisioner.lifecycle import Milestone, needs_live_environment
+from provisioner.netboot.menus import BootAction, BootDecision
+from provisioner.settings import Settings
+from provisioner.store.tables import MachineMacRow, MachineRow
+
+
+def decide_boot(session: Session, settings: Settings, mac: str) -> BootDecision:
+    """A machine that we do not know is to be discovered; one that has its release is not.
+
+    The question comes from firmware, unsigned: the answer reveals nothing and changes nothing.
+    """
+    arguments = tuple(settings.kernel_arguments.split())
+    live = BootDecision(action=BootAction.LIVE, arguments=arguments)
+    row = session.get(MachineMacRow, mac)
+    if row is None:
+        return live
+    machine = session.get_one(MachineRow, row.machine_id)
+    if needs_live_environment(Milestone(machine.milestone)):
+        return live
+    return BootDecision(action=BootAction.LOCAL)

@@ -1,0 +1,251 @@
+"""The dialogue with machines: register, poll, record.
+
+Everything a machine says is untrusted until its signature is checked, and stays untrusted text
+afterwards. Each request is one transaction; its answer is sealed for that machine and that
+request only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from provisioner.errors import NotFoundError, UntrustedError, WrongStateError
+from provisioner.lifecycle import Milestone, Verb
+from provisioner.model.hardware import Hardware
+from provisioner.model.signed import open_envelope
+from provisioner.model.wire import (
+    PollRequest,
+    RecordRequest,
+    RegisterRequest,
+    Reply,
+    Request,
+    Surroundings,
+)
+from provisioner.stages.discover import find_machine
+from provisioner.store.events import note
+from provisioner.store.tables import MachineKeyRow, MachineMacRow, MachineRow, RunRow, now
+from provisioner.workshop import path, runs
+from provisioner.workshop.enrolment import enrol
+from provisioner.workshop.screens import screen_for
+from provisioner.workshop.station import Station
+
+POLL_IDLE_S = 2.0
+POLL_INSTALLED_S = 5.0
+
+Act = Callable[[Session, MachineRow, MachineKeyRow], str | None]
+
+
+class Dialogue:
+    """Answers machines. Every method takes the sealed request and returns the sealed reply.
+
+    Raises UntrustedError for what is not signed, not known or played again, NotFoundError when
+    the machine must register first, WrongStateError when a person must decide who it is.
+    """
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+
+    def register(self, body: bytes, address: str) -> str:
+        request, key = open_envelope(body, RegisterRequest, trusted=None)
+        with self._station.database.transaction() as session:
+            row = session.get(MachineKeyRow, key)
+            if row is None:
+                machine = self._recognise(session, request, key)
+                row = MachineKeyRow(
+                    key=key,
+                    machine_id=machine.id,
+                    surroundings=request.boot.surroundings,
+                    counter=request.counter,
+                )
+                session.add(row)
+                self._retire_other_keys(session, machine, row)
+            else:
+                machine = self._heard(session, row, request)
+            self._update(session, machine, request, address)
+            reply = self._reply(machine, key, request)
+        self._station.board.touch()
+        return reply
+
+    def poll(self, body: bytes, address: str) -> str:
+        request, key = open_envelope(body, PollRequest, trusted=None)
+
+        def act(session: Session, machine: MachineRow, row: MachineKeyRow) -> str | None:
+            if request.progress is not None:
+                self._show(session, machine, request)
+                return None
+            if row.surroundings == Surroundings.INSTALLED:
+                return None
+            before = machine.milestone, machine.needs_hand
+            order = path.next_order(self._station, session, machine, key)
+            if order or before != (machine.milestone, machine.needs_hand):
+                self._station.board.touch()
+            return order
+
+        return self._answer(key, request, act)
+
+    def record(self, body: bytes, address: str) -> str:
+        request, key = open_envelope(body, RecordRequest, trusted=None)
+
+        def act(session: Session, machine: MachineRow, row: MachineKeyRow) -> str | None:
+            run = session.scalar(select(RunRow).where(RunRow.order_id == request.record.order))
+            if run is None or run.machine_id != machine.id or run.order_key != key:
+                note(session, "record-refused", machine=machine, order=request.record.order)
+                return None
+            if run.ended_at is None:  # a record sent again after a lost answer changes nothing
+                path.judge_record(self._station, session, machine, run, request.record)
+            self._station.board.clear(machine.id)
+            return None
+
+        return self._answer(key, request, act)
+
+    def _answer(self, key: str, request: Request, act: Act) -> str:
+        with self._station.database.transaction() as session:
+            row = session.get(MachineKeyRow, key)
+            if row is None:
+                raise NotFoundError("This machine is not registered.", "It registers by itself.")
+            machine = self._heard(session, row, request)
+            order = act(session, machine, row)
+            return self._reply(machine, key, request, order)
+
+    def _heard(self, session: Session, row: MachineKeyRow, request: Request) -> MachineRow:
+        """Accept a request of a known key, unless it was played again or the key is retired."""
+        if row.retired:
+            raise UntrustedError(
+                "Another start of this machine has taken this key's place.",
+                "If the machine was not restarted, somebody is imitating it.",
+            )
+        statement = (
+            update(MachineKeyRow)
+            .where(MachineKeyRow.key == row.key, MachineKeyRow.counter < request.counter)
+            .values(counter=request.counter)
+        )
+        result = session.execute(statement)
+        if not isinstance(result, CursorResult) or result.rowcount != 1:
+            raise UntrustedError("This request was used before.")
+        machine = session.get_one(MachineRow, row.machine_id)
+        machine.last_seen = now()
+        return machine
+
+    def _recognise(self, session: Session, request: RegisterRequest, key: str) -> MachineRow:
+        if request.boot.surroundings is Surroundings.INSTALLED:
+            machine = session.scalar(select(MachineRow).where(MachineRow.installed_key == key))
+            if machine is None:
+                raise UntrustedError("No machine was imaged with this key.")
+            return machine
+        known = {
+            row.id: Hardware.model_validate(row.hardware)
+            for row in session.scalars(select(MachineRow))
+        }
+        match = find_machine(request.hardware, known)
+        if match.ambiguous:
+            raise WrongStateError(
+                "This machine looks like two that are known already.",
+                "The operator must say which one it is; nothing was changed.",
+            )
+        if match.machines:
+            return session.get_one(MachineRow, match.machines[0])
+        return self._discover(session, request)
+
+    def _discover(self, session: Session, request: RegisterRequest) -> MachineRow:
+        machine = MachineRow(
+            milestone=Milestone.UNKNOWN,
+            hardware=request.hardware.model_dump(mode="json"),
+            boot=request.boot.model_dump(mode="json"),
+        )
+        session.add(machine)
+        session.flush()
+        run = runs.open_run(session, machine, Verb.DISCOVER)
+        runs.succeed(session, machine, run, _summary(request.hardware))
+        return machine
+
+    def _retire_other_keys(self, session: Session, machine: MachineRow, row: MachineKeyRow) -> None:
+        """A machine runs one system at a time: its earlier keys and their orders are void."""
+        session.execute(
+            update(MachineKeyRow)
+            .where(
+                MachineKeyRow.machine_id == machine.id,
+                MachineKeyRow.key != row.key,
+                MachineKeyRow.surroundings == Surroundings.LIVE,
+            )
+            .values(retired=True)
+        )
+        for run in runs.open_runs(session, machine):
+            if run.verb == runs.RESTART:
+                runs.succeed(session, machine, run, None)
+            elif run.order_key is not None and run.order_key != row.key:
+                runs.interrupt(session, machine, run, "The machine started again.")
+        self._station.board.clear(machine.id)
+
+    def _update(
+        self, session: Session, machine: MachineRow, request: RegisterRequest, address: str
+    ) -> None:
+        boot = request.boot
+        machine.last_seen, machine.address = now(), address
+        machine.boot = boot.model_dump(mode="json")
+        if boot.surroundings is Surroundings.INSTALLED:
+            machine.live_starts = 0
+        else:
+            machine.hardware = request.hardware.model_dump(mode="json")
+            if Milestone(machine.milestone).rank >= Milestone.IMAGED.rank:
+                machine.live_starts += 1
+            self._remember_macs(session, machine, request.hardware)
+        note(
+            session, "registered",
+            machine=machine, address=address, surroundings=boot.surroundings, release=boot.release,
+        )  # fmt: skip
+        if machine.milestone == Milestone.DISCOVERED:
+            enrol(self._station, session, machine)
+
+    def _remember_macs(self, session: Session, machine: MachineRow, hardware: Hardware) -> None:
+        for nic in hardware.nics:
+            row = session.get(MachineMacRow, nic.mac)
+            if nic.usb:
+                continue
+            if row is None:
+                session.add(MachineMacRow(mac=nic.mac, machine_id=machine.id))
+            elif row.machine_id != machine.id:
+                note(session, "mac-moved", machine=machine, mac=nic.mac, was=row.machine_id)
+                row.machine_id = machine.id
+
+    def _show(self, session: Session, machine: MachineRow, request: PollRequest) -> None:
+        progress = request.progress
+        assert progress is not None
+        run = session.scalar(select(RunRow).where(RunRow.order_id == progress.order))
+        if run is not None and run.machine_id == machine.id and run.ended_at is None:
+            self._station.board.show(
+                machine.id, progress.step, progress.fraction, progress.bytes_per_second
+            )
+
+    def _reply(
+        self, machine: MachineRow, key: str, request: Request, order: str | None = None
+    ) -> str:
+        installed = machine.boot.get("surroundings") == Surroundings.INSTALLED
+        return self._station.key.seal(
+            Reply(
+                to_key=key,
+                counter=request.counter,
+                asset_tag=machine.asset_tag or "",
+                language=self._station.settings.language,
+                screen=screen_for(machine),
+                order=order,
+                station_time=time.time(),
+                poll_seconds=POLL_INSTALLED_S if installed else POLL_IDLE_S,
+            )
+        )
+
+
+def _summary(hardware: Hardware) -> dict[str, object]:
+    """What a person wants to know of a machine at first sight."""
+    return {
+        "model": f"{hardware.smbios.system_vendor} {hardware.smbios.system_product}".strip(),
+        "firmware": hardware.firmware,
+        "secure_boot": hardware.secure_boot,
+        "memory_mib": hardware.memory_mib,
+        "disks": [disk.model_dump(mode="json") for disk in hardware.disks],
+        "macs": [nic.mac for nic in hardware.nics],
+    }

@@ -1,0 +1,234 @@
+"""The path: what a machine is told next, and what its evidence is worth.
+
+Called inside a transaction by `dialogue` (machines that ask) and by `jobs` (work that the
+station does itself).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from provisioner.errors import DiskChoiceError, ProvisionerError, UnreachableError
+from provisioner.lifecycle import (
+    MAX_INTERRUPTIONS,
+    Milestone,
+    Place,
+    RunState,
+    Stage,
+    Verb,
+    needs_live_environment,
+    next_stage,
+)
+from provisioner.model.batch import Policy
+from provisioner.model.hardware import DiskRef, Hardware
+from provisioner.model.order import DiagnoseWork, ImageWork, Order, RestartWork, WipeWork
+from provisioner.model.record import (
+    DiagnoseEvidence,
+    ImageEvidence,
+    Problem,
+    Record,
+    RestartEvidence,
+    WipeEvidence,
+)
+from provisioner.model.release import MANIFEST, Manifest
+from provisioner.model.signed import open_envelope
+from provisioner.stages.choose_disk import MB, choose_disk, describe
+from provisioner.stages.diagnose import diagnose_work, judge_diagnosis
+from provisioner.stages.image import image_work, judge_image
+from provisioner.stages.wipe import judge_wipe, wipe_work
+from provisioner.store.events import note
+from provisioner.store.tables import MachineRow, RunRow
+from provisioner.workshop import runs
+from provisioner.workshop.enrolment import enrol
+from provisioner.workshop.station import Station
+
+# A machine that has its release but comes up from the network again is sent to its own disk
+# this often before a person must look at its boot order.
+MAX_LIVE_STARTS = 3
+
+AnyWork = DiagnoseWork | WipeWork | ImageWork | RestartWork
+
+
+def next_order(station: Station, session: Session, machine: MachineRow, key: str) -> str | None:
+    """The sealed order for a machine in the live environment that has nothing to do."""
+    for run in runs.open_runs(session, machine):
+        if run.order_key == key:
+            return run.sealed_order  # our answer may have been lost; it is single-use anyway
+    if machine.milestone == Milestone.DISCOVERED:
+        enrol(station, session, machine)
+    if machine.needs_hand is not None:
+        return None
+    if not needs_live_environment(Milestone(machine.milestone)):
+        return _send_to_its_disk(station, session, machine, key)
+    stage = next_stage(Milestone(machine.milestone))
+    if stage is None or stage.place is not Place.MACHINE_LIVE or machine.batch is None:
+        return None
+    if not _may_try_again(session, machine, stage):
+        return None
+    try:
+        work = _work(station, machine, stage.verb)
+    except ProvisionerError as error:
+        _ask(session, machine, stage.verb, error)
+        return None
+    return _give(station, session, machine, key, stage.verb, work)
+
+
+def judge_record(
+    station: Station, session: Session, machine: MachineRow, run: RunRow, record: Record
+) -> None:
+    """Close a run with what the machine sent back."""
+    if record.problem is not None:
+        if record.problem.kind in (UnreachableError.__name__, "interrupted"):
+            runs.interrupt(session, machine, run, record.problem.message)
+        else:
+            runs.fail(session, machine, run, record.problem)
+        return
+    order = _order_of(station, run)
+    reasons = _reasons(station, order.work, record)
+    evidence = record.evidence.model_dump(mode="json") if record.evidence else None
+    if reasons:
+        runs.fail(session, machine, run, runs.not_proved(reasons), evidence)
+        return
+    runs.succeed(session, machine, run, evidence)
+    if isinstance(record.evidence, ImageEvidence):
+        _remember_image(machine, record.evidence)
+
+
+def give_up(session: Session, machine: MachineRow, verb: str, times: int) -> None:
+    """Ask for a person after too many interruptions of the same stage.
+
+    The last of them counts as failed: the series is over, and after "try again" a new one begins.
+    """
+    problem = Problem(
+        kind="interrupted",
+        message=f"{verb} was cut short {times} times in a row.",
+        hint="Check the power and network cables of this machine, then press “try again”.",
+    )
+    last = runs.latest(session, machine, verb)
+    if last is not None:
+        last.state = RunState.FAILED
+    machine.needs_hand = problem.model_dump()
+    note(session, "needs-hand", machine=machine, problem=problem.model_dump())
+
+
+def _may_try_again(session: Session, machine: MachineRow, stage: Stage) -> bool:
+    times = runs.interruptions_in_a_row(session, machine, stage.verb)
+    if times < MAX_INTERRUPTIONS:
+        return True
+    give_up(session, machine, stage.verb, times)
+    return False
+
+
+def _work(station: Station, machine: MachineRow, verb: Verb) -> AnyWork:
+    assert machine.batch is not None
+    policy = Policy.model_validate(machine.batch.policy)
+    manifest, digest = read_manifest(station, machine.batch.release)
+    target = _target(machine, policy, manifest)
+    if verb is Verb.DIAGNOSE:
+        return diagnose_work(target, manifest.minimum, time.time())
+    if verb is Verb.WIPE:
+        return wipe_work(target, policy)
+    assert machine.asset_tag is not None
+    return image_work(
+        target=target,
+        manifest=manifest,
+        manifest_sha256=digest,
+        asset_tag=machine.asset_tag,
+        authorized_key=station.ssh_public_key,
+        kernel_arguments=station.settings.kernel_arguments,
+    )
+
+
+def _target(machine: MachineRow, policy: Policy, manifest: Manifest) -> DiskRef:
+    """The machine's disk: chosen once, by rule or by a person, and then always the same one."""
+    hardware = Hardware.model_validate(machine.hardware)
+    answer = DiskRef.model_validate(machine.target) if machine.target else None
+    target = choose_disk(hardware.disks, policy.disk, manifest.minimum.disk_mb * MB, answer)
+    machine.target = target.model_dump(mode="json")
+    return target
+
+
+def read_manifest(station: Station, release: str) -> tuple[Manifest, str]:
+    """A release's manifest, its signature checked, and the digest of its envelope as served."""
+    raw = (station.catalog.folder(release) / MANIFEST).read_bytes()
+    manifest, _ = open_envelope(raw, Manifest, trusted=station.key.public)
+    return manifest, hashlib.sha256(raw).hexdigest()
+
+
+def _ask(session: Session, machine: MachineRow, verb: Verb, error: ProvisionerError) -> None:
+    kind = "ask" if isinstance(error, DiskChoiceError) else type(error).__name__
+    problem = Problem(kind=kind, message=error.message, hint=error.hint)
+    machine.needs_hand = problem.model_dump()
+    note(session, "needs-hand", machine=machine, verb=verb, problem=problem.model_dump())
+
+
+def _give(
+    station: Station, session: Session, machine: MachineRow, key: str, verb: str, work: AnyWork
+) -> str:
+    run = runs.open_run(session, machine, verb)
+    order = Order(
+        id=secrets.token_hex(16),
+        machine_key=key,
+        machine=machine.asset_tag or "",
+        batch=machine.batch.name if machine.batch else "",
+        station_url=station.url,
+        work=work,
+    )
+    run.order_id, run.order_key = order.id, key
+    run.sealed_order = station.key.seal(order)
+    disk = getattr(work, "disk", None) or getattr(work, "target", None)
+    what = {"disk": describe(disk)} if disk else {}
+    note(session, "order-given", machine=machine, verb=verb, order=order.id, **what)
+    return run.sealed_order
+
+
+def _send_to_its_disk(
+    station: Station, session: Session, machine: MachineRow, key: str
+) -> str | None:
+    if machine.live_starts > MAX_LIVE_STARTS:
+        problem = Problem(
+            kind="boot-order",
+            message="The machine has its release but starts from the network again and again.",
+            hint="In its firmware setup, allow starting from the disk; then press “try again”.",
+        )
+        machine.needs_hand = problem.model_dump()
+        note(session, "needs-hand", machine=machine, problem=problem.model_dump())
+        return None
+    return _give(station, session, machine, key, runs.RESTART, RestartWork())
+
+
+def _order_of(station: Station, run: RunRow) -> Order:
+    assert run.sealed_order is not None
+    order, _ = open_envelope(run.sealed_order, Order, trusted=station.key.public)
+    return order
+
+
+def _reasons(station: Station, work: AnyWork, record: Record) -> list[str]:
+    """Why the evidence does not prove what was ordered; each kind of work has its judge."""
+    evidence = record.evidence
+    if isinstance(work, DiagnoseWork) and isinstance(evidence, DiagnoseEvidence):
+        return judge_diagnosis(evidence)
+    if isinstance(work, WipeWork) and isinstance(evidence, WipeEvidence):
+        return judge_wipe(evidence, work)
+    if isinstance(work, ImageWork) and isinstance(evidence, ImageEvidence):
+        return judge_image(evidence, work, read_manifest(station, work.release)[0])
+    if isinstance(work, RestartWork) and isinstance(evidence, RestartEvidence):
+        return []
+    return [f"The machine sent no evidence of “{work.verb}”."]
+
+
+def _remember_image(machine: MachineRow, evidence: ImageEvidence) -> None:
+    machine.release = evidence.release
+    machine.installed_key = evidence.installed_key
+    machine.ssh_host_keys = list(evidence.ssh_host_keys)
+    machine.live_starts = 0
+
+
+def machine_by_tag(session: Session, tag: str) -> MachineRow | None:
+    """The machine that carries an asset tag."""
+    return session.scalar(select(MachineRow).where(MachineRow.asset_tag == tag.upper()))

@@ -1,0 +1,93 @@
+"""What the parts of a running station share: settings, database, key, catalogue, board."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from provisioner.model.signed import PrivateKey
+from provisioner.release.catalog import Catalog
+from provisioner.settings import Settings
+from provisioner.store.database import Database
+from provisioner.workshop.board import Board
+
+STATION_KEY = "station.key"
+SSH_KEY = "ssh_ed25519"
+OPERATOR_TOKEN = "operator.token"  # noqa: S105 - the file's name
+
+
+@dataclass(frozen=True)
+class Station:
+    """One station. `url` is where machines reach it."""
+
+    settings: Settings
+    database: Database
+    key: PrivateKey
+    catalog: Catalog
+    url: str = ""
+    board: Board = field(default_factory=Board)
+
+    @property
+    def ssh_key_path(self) -> Path:
+        return self.settings.state_dir / SSH_KEY
+
+    @property
+    def ssh_public_key(self) -> str:
+        return self.ssh_key_path.with_suffix(".pub").read_text().strip()
+
+
+def open_station(settings: Settings, url: str = "") -> Station:
+    """Open a station's state folder, making keys and tables the first time."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    settings.releases_dir.mkdir(exist_ok=True)
+    settings.logs_dir.mkdir(exist_ok=True)
+    secret_file(settings.state_dir / STATION_KEY, lambda: PrivateKey.generate().to_hex())
+    secret_file(settings.state_dir / OPERATOR_TOKEN, lambda: secrets.token_urlsafe(32))
+    _ensure_ssh_key(settings.state_dir / SSH_KEY)
+    database = Database(settings.sqlalchemy_url)
+    database.migrate()
+    key = PrivateKey.from_hex((settings.state_dir / STATION_KEY).read_text())
+    return Station(settings, database, key, Catalog(settings.releases_dir), url)
+
+
+def secret_file(path: Path, make: Callable[[], str]) -> str:
+    """The content of a secret file, made by `make()` the first time; readable by root only.
+
+    Written aside and linked into place, so that two programs starting at once agree on one.
+    """
+    if not path.exists():
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(make() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            pass
+        aside.unlink()
+    return path.read_text().strip()
+
+
+def _ensure_ssh_key(path: Path) -> None:
+    def make() -> str:
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        path.with_suffix(".pub").write_text(f"{public} classroom-provisioner\n")
+        return key.private_bytes(
+            Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()
+        ).decode().rstrip()  # fmt: skip
+
+    secret_file(path, make)

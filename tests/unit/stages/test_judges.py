@@ -1,0 +1,174 @@
+"""Judging evidence: only complete and consistent evidence leaves no reason."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from provisioner.model.hardware import DiskRef, Transport
+from provisioner.model.order import ImageWork, WipeWork
+from provisioner.model.record import (
+    DiagnoseEvidence,
+    ImageEvidence,
+    PartCheck,
+    Partition,
+    ReadBack,
+    Sample,
+    WipeEvidence,
+)
+from provisioner.model.release import Manifest, Minimum, ReleaseFile, ReleaseKind
+from provisioner.stages.diagnose import REQUIRED_CHECKS, judge_diagnosis
+from provisioner.stages.image import DISK_PARTS, judge_image
+from provisioner.stages.wipe import judge_wipe, undetected_share
+
+DISK = DiskRef(serial="S1", wwn="", model="disk", size_bytes=8 * 10**9, transport=Transport.SATA)
+OTHER = DISK.model_copy(update={"serial": "S2"})
+WORK = WipeWork(disk=DISK, samples=8)
+BLOCK = 4096
+BLANK = hashlib.sha256(bytes(BLOCK)).hexdigest()
+MARK = hashlib.sha256(b"\x01" * BLOCK).hexdigest()
+
+
+def wiped(**changes: Any) -> WipeEvidence:
+    samples = tuple(Sample(offset=n * 10**6, before=MARK, after=BLANK) for n in range(8))
+    values: dict[str, Any] = {
+        "disk": DISK, "method": "overwrite", "tool": "agent", "bytes_written": DISK.size_bytes,
+        "bytes_read_back": 8 * BLOCK, "sample_bytes": BLOCK, "samples": samples,
+        "nonzero_blocks": 0, "full": False,
+    }  # fmt: skip
+    return WipeEvidence(**{**values, **changes})
+
+
+def test_a_whole_wipe_is_proved() -> None:
+    assert judge_wipe(wiped(), WORK) == []
+
+
+def one_sample(**changes: Any) -> tuple[Sample, ...]:
+    good = wiped().samples
+    return (good[0].model_copy(update=changes), *good[1:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"disk": OTHER}, "another disk"),
+        ({"bytes_written": DISK.size_bytes - 1}, "Only"),
+        ({"bytes_written": 0}, "Only 0"),
+        ({"nonzero_blocks": 1}, "still held data"),
+        ({"samples": ()}, "Only 0 of 8"),
+        ({"samples": wiped().samples[:1] * 8}, "samples were taken"),
+        ({"samples": one_sample(after=MARK)}, "still held data"),
+        ({"samples": one_sample(before=BLANK)}, "could not be written"),
+        ({"samples": one_sample(offset=DISK.size_bytes)}, "outside the disk"),
+    ],
+)
+def test_a_wipe_that_is_not_proved(changes: dict[str, Any], said: str) -> None:
+    assert any(said in reason for reason in judge_wipe(wiped(**changes), WORK))
+
+
+def test_a_full_read_back_that_was_ordered_must_have_been_full() -> None:
+    work = WORK.model_copy(update={"full": True})
+    assert judge_wipe(wiped(), work)
+    assert judge_wipe(wiped(full=True, bytes_read_back=DISK.size_bytes - 1), work)
+    assert judge_wipe(wiped(full=True, bytes_read_back=DISK.size_bytes), work) == []
+
+
+def test_what_samples_can_miss() -> None:
+    assert undetected_share(64, 0.10) == pytest.approx(0.00118, rel=0.01)
+
+
+MANIFEST = Manifest(
+    name="lab", version="2026.1", number=2026001, kind=ReleaseKind.SYSTEM, suite="trixie",
+    architecture="amd64", source_date_epoch=0, recipe_sha256="0" * 64,
+    minimum=Minimum(memory_mib=1024, disk_mb=4000), installed_bytes=1, components=(),
+    files=(
+        ReleaseFile(path="system.squashfs", size=10, sha256="a" * 64),
+        ReleaseFile(path="vmlinuz", size=5, sha256="b" * 64),
+    ),
+)  # fmt: skip
+IMAGE = ImageWork(
+    disk=DISK, release="lab@2026.1", manifest_sha256="c" * 64, release_path="/releases/lab@2026.1/",
+    hostname="pc-0001", asset_tag="PC-0001", authorized_key="ssh-ed25519 AAAA",
+)  # fmt: skip
+
+
+def part(number: int, label: str) -> Partition:
+    return Partition(
+        number=number, label=label, type_guid="x", guid="y",
+        start_sector=2048 * number, sectors=2048,
+    )  # fmt: skip
+
+
+def imaged(**changes: Any) -> ImageEvidence:
+    files = [ReadBack(path=f.path, size=f.size, sha256=f.sha256) for f in MANIFEST.files]
+    files += [ReadBack(path=path, size=1, sha256="d" * 64) for path in DISK_PARTS]
+    values: dict[str, Any] = {
+        "disk": DISK, "release": "lab@2026.1", "manifest_sha256": "c" * 64,
+        "partitions": tuple(
+            part(n, label) for n, label in enumerate(("bios", "ESP", "system", "state"), 1)
+        ),
+        "read_back": tuple(files), "direct_io": True, "bytes_fetched": 15,
+        "ssh_host_keys": ("ssh-ed25519 AAAA",), "installed_key": "e" * 64,
+    }  # fmt: skip
+    return ImageEvidence(**{**values, **changes})
+
+
+def test_a_whole_image_is_proved() -> None:
+    assert judge_image(imaged(), IMAGE, MANIFEST) == []
+
+
+GOOD = imaged().read_back
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"disk": OTHER}, "another disk"),
+        ({"release": "lab@2026.2"}, "another release"),
+        ({"manifest_sha256": "f" * 64}, "another release"),
+        ({"direct_io": False}, "from memory"),
+        ({"ssh_host_keys": ()}, "host key"),
+        ({"read_back": GOOD[1:]}, "system.squashfs was not read back"),
+        ({"read_back": ()}, "was not read back"),
+        ({"read_back": GOOD[:-1]}, "grub.cfg was not read back"),
+        ({"partitions": ()}, "partitions none"),
+        ({"partitions": imaged().partitions[:3]}, "partitions"),
+    ],
+)
+def test_an_image_that_is_not_proved(changes: dict[str, Any], said: str) -> None:
+    assert any(said in reason for reason in judge_image(imaged(**changes), IMAGE, MANIFEST))
+
+
+@pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"size": 11}])
+def test_a_file_that_reads_back_differently_is_found(change: dict[str, Any]) -> None:
+    back = (GOOD[0].model_copy(update=change), *GOOD[1:])
+    assert judge_image(imaged(read_back=back), IMAGE, MANIFEST) == [
+        "system.squashfs on the disk differs from the release."
+    ]
+
+
+def test_partitions_larger_than_the_disk_are_impossible() -> None:
+    parts = list(imaged().partitions)
+    parts[3] = parts[3].model_copy(update={"sectors": DISK.size_bytes})
+    assert judge_image(imaged(partitions=tuple(parts)), IMAGE, MANIFEST)
+
+
+def checks(**outcomes: str) -> DiagnoseEvidence:
+    values = {**dict.fromkeys(REQUIRED_CHECKS, "pass"), **outcomes}
+    return DiagnoseEvidence(
+        checks=tuple(PartCheck(id=k.replace("_", "-"), outcome=v) for k, v in values.items())  # type: ignore[arg-type]
+    )
+
+
+def test_a_diagnosis_with_every_required_check() -> None:
+    assert judge_diagnosis(checks()) == []
+    assert judge_diagnosis(checks(smart="unknown", clock="warn")) == []
+
+
+def test_a_failed_part_and_a_missing_measurement_are_reasons() -> None:
+    assert judge_diagnosis(checks(smart="fail"))
+    assert judge_diagnosis(DiagnoseEvidence(checks=()))
+    for name in REQUIRED_CHECKS:
+        assert judge_diagnosis(checks(**{name: "unknown"}))
