@@ -60,7 +60,8 @@ class Stage:
     """One step of the path.
 
     `needs` must have been proved before it starts; `holds` is what can still be proved while
-    it runs and if it fails; `gives` is what it proves.
+    it runs and if it fails; `gives` is what it proves. A stage that only `looks` changes nothing
+    on the machine, so what was proved before stands until it finds otherwise.
     """
 
     verb: Verb
@@ -69,6 +70,7 @@ class Stage:
     gives: Milestone
     place: Place
     destroys: bool = False
+    looks: bool = False
 
 
 _M, _P = Milestone, Place
@@ -76,11 +78,12 @@ _M, _P = Milestone, Place
 STAGES: tuple[Stage, ...] = (
     Stage(Verb.DISCOVER,  _M.UNKNOWN,     _M.UNKNOWN,    _M.DISCOVERED,  _P.MACHINE_LIVE),
     Stage(Verb.ENROL,     _M.DISCOVERED,  _M.DISCOVERED, _M.ENROLLED,    _P.STATION),
-    Stage(Verb.DIAGNOSE,  _M.ENROLLED,    _M.ENROLLED,   _M.DIAGNOSED,   _P.MACHINE_LIVE),
-    Stage(Verb.WIPE,      _M.DIAGNOSED,   _M.DIAGNOSED,  _M.WIPED,       _P.MACHINE_LIVE, True),
-    Stage(Verb.IMAGE,     _M.WIPED,       _M.WIPED,      _M.IMAGED,      _P.MACHINE_LIVE, True),
+    Stage(Verb.DIAGNOSE,  _M.ENROLLED,    _M.ENROLLED,   _M.DIAGNOSED,   _P.MACHINE_LIVE, looks=True),
+    Stage(Verb.WIPE,      _M.DIAGNOSED,   _M.DIAGNOSED,  _M.WIPED,       _P.MACHINE_LIVE, destroys=True),
+    Stage(Verb.IMAGE,     _M.WIPED,       _M.WIPED,      _M.IMAGED,      _P.MACHINE_LIVE, destroys=True),
     Stage(Verb.CONFIGURE, _M.IMAGED,      _M.IMAGED,     _M.CONFIGURED,  _P.STATION_TO_INSTALLED),
-    Stage(Verb.VERIFY,    _M.CONFIGURED,  _M.CONFIGURED, _M.VERIFIED,    _P.STATION_TO_INSTALLED),
+    Stage(Verb.VERIFY,    _M.CONFIGURED,  _M.CONFIGURED, _M.VERIFIED,    _P.STATION_TO_INSTALLED,
+          looks=True),
     Stage(Verb.HAND_OVER, _M.VERIFIED,    _M.VERIFIED,   _M.HANDED_OVER, _P.PERSON),
     # In service. Renewing puts a new release beside the old one and comes back to the path
     # at "imaged"; retiring ends it.
@@ -127,7 +130,22 @@ def may_start(verb: Verb, milestone: Milestone) -> bool:
 
 def while_running(verb: Verb, milestone: Milestone) -> Milestone:
     """What can still be proved once `verb` has started on a machine at `milestone`."""
-    return min(milestone, stage(verb).holds, key=lambda mark: mark.rank)
+    return milestone if stage(verb).looks else _at_most(milestone, stage(verb).holds)
+
+
+def when_proved(verb: Verb, milestone: Milestone) -> Milestone:
+    """What is proved after `verb` has succeeded on a machine that stands at `milestone`."""
+    gives = stage(verb).gives
+    return max(milestone, gives, key=lambda mark: mark.rank) if stage(verb).looks else gives
+
+
+def when_not_proved(verb: Verb, milestone: Milestone) -> Milestone:
+    """What is left after `verb` has failed; being cut short is no finding and changes nothing."""
+    return _at_most(milestone, stage(verb).holds)
+
+
+def _at_most(milestone: Milestone, limit: Milestone) -> Milestone:
+    return min(milestone, limit, key=lambda mark: mark.rank)
 
 
 def needs_live_environment(milestone: Milestone) -> bool:

@@ -7,13 +7,20 @@ never claims more than was proved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provisioner.lifecycle import Milestone, RunState, Verb, stage, while_running
+from provisioner.lifecycle import (
+    Milestone,
+    RunState,
+    Verb,
+    when_not_proved,
+    when_proved,
+    while_running,
+)
 from provisioner.model.record import Problem
 from provisioner.store.events import note
 from provisioner.store.tables import MachineRow, RunRow, now
@@ -23,11 +30,7 @@ RESTART = "restart"  # an errand between stages, not a stage
 
 def open_run(session: Session, machine: MachineRow, verb: str) -> RunRow:
     """Start a run; lowers the milestone to what still holds while it works."""
-    if verb in set(Verb):
-        kept = while_running(Verb(verb), Milestone(machine.milestone))
-        if kept != machine.milestone:
-            note(session, "milestone", machine=machine, was=machine.milestone, now=kept)
-            machine.milestone = kept
+    _move(session, machine, verb, while_running)
     run = RunRow(machine_id=machine.id, verb=verb, state=RunState.RUNNING, started_at=now())
     session.add(run)
     session.flush()
@@ -41,8 +44,7 @@ def succeed(
     """Close a run whose evidence was judged sufficient, and raise the milestone."""
     _close(run, RunState.SUCCEEDED)
     run.evidence = evidence
-    if run.verb in set(Verb):
-        machine.milestone = stage(Verb(run.verb)).gives
+    _move(session, machine, run.verb, when_proved)
     machine.needs_hand = None
     note(
         session, "run-succeeded",
@@ -61,6 +63,7 @@ def fail(
     _close(run, RunState.FAILED)
     run.problem = problem.model_dump()
     run.evidence = evidence
+    _move(session, machine, run.verb, when_not_proved)
     machine.needs_hand = problem.model_dump()
     note(
         session,
@@ -113,6 +116,21 @@ def not_proved(reasons: Sequence[str]) -> Problem:
         message=" ".join(reasons)[:3900],
         hint="Look at the evidence on the machine's page, mend the cause, then press “try again”.",
     )
+
+
+def _move(
+    session: Session,
+    machine: MachineRow,
+    verb: str,
+    rule: Callable[[Verb, Milestone], Milestone],
+) -> None:
+    """Set the milestone by a rule of the table; an errand between stages moves nothing."""
+    if verb not in set(Verb):
+        return
+    target = rule(Verb(verb), Milestone(machine.milestone))
+    if target != machine.milestone:
+        note(session, "milestone", machine=machine, was=machine.milestone, now=target)
+        machine.milestone = target
 
 
 def _close(run: RunRow, state: RunState) -> None:

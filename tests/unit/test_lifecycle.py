@@ -14,6 +14,8 @@ from provisioner.lifecycle import (
     needs_live_environment,
     next_stage,
     stage,
+    when_not_proved,
+    when_proved,
     while_running,
 )
 
@@ -46,6 +48,13 @@ def test_destroying_lowers_the_milestone_first(verb: Verb, milestone: Milestone)
 
 def test_wiping_a_verified_machine_takes_everything_back_to_diagnosed() -> None:
     assert while_running(Verb.WIPE, Milestone.VERIFIED) is Milestone.DIAGNOSED
+
+
+def test_looking_again_takes_nothing_away_until_it_finds_something() -> None:
+    at = Milestone.HANDED_OVER
+    assert while_running(Verb.VERIFY, at) is at
+    assert when_proved(Verb.VERIFY, at) is at
+    assert when_not_proved(Verb.VERIFY, at) is Milestone.CONFIGURED
 
 
 def test_imaging_waits_for_the_wipe() -> None:
