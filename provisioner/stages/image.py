@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 from provisioner.model.hardware import DiskRef
 from provisioner.model.order import ImageWork
 from provisioner.model.record import ImageEvidence
 from provisioner.model.release import Manifest
+from provisioner.release.bios import SECTOR, boot_sector, core_sectors
+from provisioner.release.grubcfg import GRUB_CFG, installed_grub_cfg
 
 PARTITION_LABELS = ("bios", "ESP", "system", "state")
-# Written by the agent from the release's loader files and from what it made itself.
-DISK_PARTS = ("disk:boot-sector", "disk:core", "esp:/EFI/debian/grub.cfg")
 
 
 def image_work(
@@ -33,8 +36,23 @@ def image_work(
     )
 
 
-def judge_image(evidence: ImageEvidence, work: ImageWork, manifest: Manifest) -> list[str]:
-    """Reasons why the image is not proved: every file of the manifest must have come back."""
+@dataclass(frozen=True)
+class BiosLoader:
+    """The release's boot.img and core.img, from which the first sectors follow."""
+
+    boot_img: bytes
+    core_img: bytes
+
+
+def judge_image(
+    evidence: ImageEvidence, work: ImageWork, manifest: Manifest, loader: BiosLoader
+) -> list[str]:
+    """Reasons why the image is not proved.
+
+    Every file of the manifest must have come back from the disk as the manifest says. What the
+    machine made itself (first sectors, start menu) follows from the release and the partitions,
+    so it is computed here again and must be the same.
+    """
     reasons = []
     if evidence.disk != work.disk:
         reasons.append("The evidence is about another disk.")
@@ -44,30 +62,55 @@ def judge_image(evidence: ImageEvidence, work: ImageWork, manifest: Manifest) ->
         reasons.append("The read-back may have come from memory instead of the disk.")
     if not evidence.ssh_host_keys:
         reasons.append("The machine reported no SSH host key, so it could not be recognised.")
-    return reasons + _judge_partitions(evidence) + _judge_files(evidence, manifest)
+    reasons += _judge_partitions(evidence)
+    # Without sound partitions nothing can be computed from them.
+    made = {} if reasons else expected_parts(evidence, work, loader)
+    wanted = {entry.path: (entry.size, entry.sha256) for entry in manifest.files} | made
+    return reasons + _judge_read_back(evidence, wanted)
+
+
+def expected_parts(
+    evidence: ImageEvidence, work: ImageWork, loader: BiosLoader
+) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of what the machine has to have written besides the release's files."""
+    by_label = {part.label: part for part in evidence.partitions}
+    start = by_label["bios"].start_sector
+    sectors = work.disk.size_bytes // SECTOR
+    menu = installed_grub_cfg(
+        work.release,
+        system_uuid=by_label["system"].filesystem_uuid,
+        state_uuid=by_label["state"].filesystem_uuid,
+        kernel_arguments=work.kernel_arguments,
+    )
+    parts = {
+        "disk:boot-sector": boot_sector(loader.boot_img, core_lba=start, disk_sectors=sectors),
+        "disk:core": core_sectors(loader.core_img, first_lba=start),
+        f"esp:{GRUB_CFG}": menu.encode(),
+    }
+    return {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
 
 
 def _judge_partitions(evidence: ImageEvidence) -> list[str]:
-    labels = tuple(part.label for part in sorted(evidence.partitions, key=lambda p: p.number))
+    ordered = sorted(evidence.partitions, key=lambda part: part.number)
+    labels = tuple(part.label for part in ordered)
     if labels != PARTITION_LABELS:
         return [f"The disk has the partitions {', '.join(labels) or 'none'}."]
-    total = work_sectors = 0
-    for part in evidence.partitions:
-        total = max(total, part.start_sector + part.sectors)
-        work_sectors += part.sectors
-    if total * 512 > evidence.disk.size_bytes or work_sectors > total:
+    end = 0
+    for part in ordered:
+        if part.start_sector < end:
+            return [f"The partition {part.label} begins inside the one before it."]
+        end = part.start_sector + part.sectors
+    if end * SECTOR > evidence.disk.size_bytes:
         return ["The partitions do not fit on the disk that they are said to be on."]
     return []
 
 
-def _judge_files(evidence: ImageEvidence, manifest: Manifest) -> list[str]:
-    back = {item.path: item for item in evidence.read_back}
+def _judge_read_back(evidence: ImageEvidence, wanted: dict[str, tuple[int, str]]) -> list[str]:
+    back = {item.path: (item.size, item.sha256) for item in evidence.read_back}
     reasons = []
-    for wanted in manifest.files:
-        found = back.get(wanted.path)
-        if found is None:
-            reasons.append(f"{wanted.path} was not read back.")
-        elif (found.size, found.sha256) != (wanted.size, wanted.sha256):
-            reasons.append(f"{wanted.path} on the disk differs from the release.")
-    reasons += [f"{part} was not read back." for part in DISK_PARTS if part not in back]
+    for path, digest in wanted.items():
+        if path not in back:
+            reasons.append(f"{path} was not read back.")
+        elif back[path] != digest:
+            reasons.append(f"{path} on the disk is not what it should be.")
     return reasons

@@ -77,7 +77,9 @@ def _configure(station: Station, visit: Visit, report: Callable[[str, float], No
     evidence = configure_machine(
         visit.school,
         visit.machine,
-        workplace=Workplace(settings.playbooks_dir, station.ssh_key_path, _facts(settings, station)),
+        workplace=Workplace(
+            settings.playbooks_dir, station.ssh_key_path, _facts(settings, station)
+        ),
         vault=vault,
         known_hosts=visit.known_hosts,
         folder=visit.folder,

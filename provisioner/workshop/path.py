@@ -35,11 +35,11 @@ from provisioner.model.record import (
     RestartEvidence,
     WipeEvidence,
 )
-from provisioner.model.release import MANIFEST, Manifest
+from provisioner.model.release import LOADER_BOOT_IMG, LOADER_CORE_IMG, MANIFEST, Manifest
 from provisioner.model.signed import open_envelope
 from provisioner.stages.choose_disk import MB, choose_disk, describe
 from provisioner.stages.diagnose import diagnose_work, judge_diagnosis
-from provisioner.stages.image import image_work, judge_image
+from provisioner.stages.image import BiosLoader, image_work, judge_image
 from provisioner.stages.wipe import judge_wipe, wipe_work
 from provisioner.store.events import note
 from provisioner.store.tables import MachineRow, RunRow
@@ -216,10 +216,19 @@ def _reasons(station: Station, work: AnyWork, record: Record) -> list[str]:
     if isinstance(work, WipeWork) and isinstance(evidence, WipeEvidence):
         return judge_wipe(evidence, work)
     if isinstance(work, ImageWork) and isinstance(evidence, ImageEvidence):
-        return judge_image(evidence, work, read_manifest(station, work.release)[0])
+        manifest, _ = read_manifest(station, work.release)
+        return judge_image(evidence, work, manifest, _bios_loader(station, work.release))
     if isinstance(work, RestartWork) and isinstance(evidence, RestartEvidence):
         return []
     return [f"The machine sent no evidence of “{work.verb}”."]
+
+
+def _bios_loader(station: Station, release: str) -> BiosLoader:
+    folder = station.catalog.folder(release)
+    return BiosLoader(
+        boot_img=(folder / LOADER_BOOT_IMG).read_bytes(),
+        core_img=(folder / LOADER_CORE_IMG).read_bytes(),
+    )
 
 
 def _remember_image(machine: MachineRow, evidence: ImageEvidence) -> None:

@@ -20,8 +20,9 @@ from provisioner.model.record import (
 )
 from provisioner.model.release import Manifest, Minimum, ReleaseFile, ReleaseKind
 from provisioner.stages.diagnose import REQUIRED_CHECKS, judge_diagnosis
-from provisioner.stages.image import DISK_PARTS, judge_image
+from provisioner.stages.image import BiosLoader, expected_parts, judge_image
 from provisioner.stages.wipe import judge_wipe, undetected_share
+from tests.unit.workshop.robot import fake_boot_img, fake_core_img
 
 DISK = DiskRef(serial="S1", wwn="", model="disk", size_bytes=8 * 10**9, transport=Transport.SATA)
 OTHER = DISK.model_copy(update={"serial": "S2"})
@@ -94,6 +95,9 @@ IMAGE = ImageWork(
 )  # fmt: skip
 
 
+LOADER = BiosLoader(boot_img=fake_boot_img(), core_img=fake_core_img())
+
+
 def part(number: int, label: str) -> Partition:
     return Partition(
         number=number, label=label, type_guid="x", guid="y",
@@ -103,7 +107,6 @@ def part(number: int, label: str) -> Partition:
 
 def imaged(**changes: Any) -> ImageEvidence:
     files = [ReadBack(path=f.path, size=f.size, sha256=f.sha256) for f in MANIFEST.files]
-    files += [ReadBack(path=path, size=1, sha256="d" * 64) for path in DISK_PARTS]
     values: dict[str, Any] = {
         "disk": DISK, "release": "lab@2026.1", "manifest_sha256": "c" * 64,
         "partitions": tuple(
@@ -112,14 +115,22 @@ def imaged(**changes: Any) -> ImageEvidence:
         "read_back": tuple(files), "direct_io": True, "bytes_fetched": 15,
         "ssh_host_keys": ("ssh-ed25519 AAAA",), "installed_key": "e" * 64,
     }  # fmt: skip
+    made = expected_parts(ImageEvidence(**values), IMAGE, LOADER)
+    values["read_back"] += tuple(
+        ReadBack(path=path, size=size, sha256=sha256) for path, (size, sha256) in made.items()
+    )
     return ImageEvidence(**{**values, **changes})
 
 
 def test_a_whole_image_is_proved() -> None:
-    assert judge_image(imaged(), IMAGE, MANIFEST) == []
+    assert judge_image(imaged(), IMAGE, MANIFEST, LOADER) == []
 
 
 GOOD = imaged().read_back
+
+
+def lied(items: tuple[ReadBack, ...]) -> tuple[ReadBack, ...]:
+    return tuple(item.model_copy(update={"sha256": "d" * 64}) for item in items)
 
 
 @pytest.mark.parametrize(
@@ -133,26 +144,34 @@ GOOD = imaged().read_back
         ({"read_back": GOOD[1:]}, "system.squashfs was not read back"),
         ({"read_back": ()}, "was not read back"),
         ({"read_back": GOOD[:-1]}, "grub.cfg was not read back"),
+        ({"read_back": (*GOOD[:-3], *lied(GOOD[-3:]))}, "disk:boot-sector on the disk is not"),
+        ({"read_back": (*GOOD[:-3], *lied(GOOD[-3:]))}, "grub.cfg on the disk is not"),
         ({"partitions": ()}, "partitions none"),
         ({"partitions": imaged().partitions[:3]}, "partitions"),
     ],
 )
 def test_an_image_that_is_not_proved(changes: dict[str, Any], said: str) -> None:
-    assert any(said in reason for reason in judge_image(imaged(**changes), IMAGE, MANIFEST))
+    assert any(said in reason for reason in judge_image(imaged(**changes), IMAGE, MANIFEST, LOADER))
 
 
 @pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"size": 11}])
 def test_a_file_that_reads_back_differently_is_found(change: dict[str, Any]) -> None:
     back = (GOOD[0].model_copy(update=change), *GOOD[1:])
-    assert judge_image(imaged(read_back=back), IMAGE, MANIFEST) == [
-        "system.squashfs on the disk differs from the release."
+    assert judge_image(imaged(read_back=back), IMAGE, MANIFEST, LOADER) == [
+        "system.squashfs on the disk is not what it should be."
     ]
+
+
+def test_overlapping_partitions_are_impossible() -> None:
+    parts = list(imaged().partitions)
+    parts[2] = parts[2].model_copy(update={"start_sector": parts[1].start_sector})
+    assert judge_image(imaged(partitions=tuple(parts)), IMAGE, MANIFEST, LOADER)
 
 
 def test_partitions_larger_than_the_disk_are_impossible() -> None:
     parts = list(imaged().partitions)
     parts[3] = parts[3].model_copy(update={"sectors": DISK.size_bytes})
-    assert judge_image(imaged(partitions=tuple(parts)), IMAGE, MANIFEST)
+    assert judge_image(imaged(partitions=tuple(parts)), IMAGE, MANIFEST, LOADER)
 
 
 def checks(**outcomes: str) -> DiagnoseEvidence:

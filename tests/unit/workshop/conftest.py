@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 
 from provisioner.model.batch import BatchPlan, Policy
-from provisioner.model.release import MANIFEST, Manifest, Minimum, ReleaseFile, ReleaseKind
+from provisioner.model.release import (
+    LOADER_BOOT_IMG,
+    LOADER_CORE_IMG,
+    MANIFEST,
+    Manifest,
+    Minimum,
+    ReleaseFile,
+    ReleaseKind,
+)
 from provisioner.settings import Settings
 from provisioner.workshop import desk
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station, open_station
+from tests.unit.workshop.robot import fake_boot_img, fake_core_img
 
 
 @pytest.fixture
@@ -56,3 +65,6 @@ def publish(station: Station, manifest: Manifest) -> None:
     folder = station.settings.releases_dir / manifest.id
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(station.key.seal(manifest))
+    (folder / "loader").mkdir()
+    (folder / LOADER_BOOT_IMG).write_bytes(fake_boot_img())
+    (folder / LOADER_CORE_IMG).write_bytes(fake_core_img())

@@ -7,6 +7,7 @@ test.
 from __future__ import annotations
 
 import hashlib
+import struct
 from typing import Any
 
 from provisioner.model.hardware import Disk, Firmware, Hardware, Nic, Smbios, Transport
@@ -37,7 +38,7 @@ from provisioner.model.wire import (
     Surroundings,
 )
 from provisioner.stages.diagnose import REQUIRED_CHECKS
-from provisioner.stages.image import DISK_PARTS, PARTITION_LABELS
+from provisioner.stages.image import PARTITION_LABELS, BiosLoader, expected_parts
 from provisioner.workshop.dialogue import Dialogue
 
 BLOCK = 4096
@@ -149,6 +150,22 @@ def honest(order: Order, manifest: Manifest, installed_key: str) -> MachineEvide
     return RestartEvidence()
 
 
+def fake_boot_img() -> bytes:
+    """512 bytes with the marks by which GRUB's boot.img is recognised."""
+    image = bytearray(512)
+    struct.pack_into("<Q", image, 0x5C, 1)
+    image[0x66:0x68] = b"\xeb\x05"
+    image[-2:] = b"\x55\xaa"
+    return bytes(image)
+
+
+def fake_core_img() -> bytes:
+    """Three sectors whose first says where the other two are to be loaded."""
+    image = bytearray(3 * 512)
+    struct.pack_into("<QHH", image, 512 - 12, 1, 2, 0x820)
+    return bytes(image)
+
+
 def wiped(work: WipeWork, **changes: Any) -> WipeEvidence:
     blank = hashlib.sha256(bytes(BLOCK)).hexdigest()
     values: dict[str, Any] = {
@@ -166,7 +183,6 @@ def imaged(
     work: ImageWork, manifest: Manifest, installed_key: str, **changes: Any
 ) -> ImageEvidence:
     back = [ReadBack(path=f.path, size=f.size, sha256=f.sha256) for f in manifest.files]
-    back += [ReadBack(path=path, size=1, sha256="d" * 64) for path in DISK_PARTS]
     values: dict[str, Any] = {
         "disk": work.disk, "release": work.release, "manifest_sha256": work.manifest_sha256,
         "partitions": tuple(
@@ -179,4 +195,9 @@ def imaged(
         "read_back": tuple(back), "direct_io": True, "bytes_fetched": 1,
         "ssh_host_keys": ("ssh-ed25519 AAAA",), "installed_key": installed_key,
     }  # fmt: skip
+    loader = BiosLoader(fake_boot_img(), fake_core_img())
+    made = expected_parts(ImageEvidence(**values), work, loader)
+    values["read_back"] += tuple(
+        ReadBack(path=path, size=size, sha256=sha256) for path, (size, sha256) in made.items()
+    )
     return ImageEvidence(**{**values, **changes})

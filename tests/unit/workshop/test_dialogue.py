@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.unit.workshop.conftest import open_batch
-from tests.unit.workshop.robot import Robot, disk, hardware, honest, imaged, wiped
 
 from provisioner.errors import NotFoundError, UntrustedError, WrongStateError
 from provisioner.lifecycle import MAX_INTERRUPTIONS, Milestone, RunState
@@ -24,6 +22,8 @@ from provisioner.workshop import desk
 from provisioner.workshop.boot import decide_boot
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station
+from tests.unit.workshop.conftest import open_batch
+from tests.unit.workshop.robot import Robot, disk, hardware, honest, imaged, wiped
 
 
 def machine(station: Station, number: int = 1) -> MachineRow:
