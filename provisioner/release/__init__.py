@@ -1,0 +1,6 @@
+"""MAKING: recipe → release.
+
+`recipe` says what is wanted, `sources` and `packages` where it comes from, `bootstrap` makes
+the tree, `tree`, `content`, `initramfs`, `live` and `loader` shape it, `squashfs` packs it,
+`manifest` vouches for it, `catalog` keeps it; `build` is the list of steps.
+"""

@@ -1,0 +1,63 @@
+"""Which licences a package is under, read from the copyright file that it ships.
+
+Debian's machine-readable form (copyright-format 1.0) is read field by field; older files are
+searched for the licences they refer to in /usr/share/common-licenses. This is a list for people
+to look up, not legal advice; the texts themselves stay in the image.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DOC = Path("usr/share/doc")
+SEE_FILE = "see copyright file"
+MAX_LENGTH = 200
+_FIELD = re.compile(r"^License:[ \t]*(\S[^\n]*)$", re.MULTILINE | re.IGNORECASE)
+_COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])")
+_PHRASES = (
+    ("MIT", re.compile(r"Permission is hereby granted, free of charge", re.IGNORECASE)),
+    ("BSD", re.compile(r"Redistribution and use in source and binary forms", re.IGNORECASE)),
+    ("ISC", re.compile(r"Permission to use, copy, modify, and(/or)? distribute", re.IGNORECASE)),
+    ("public-domain", re.compile(r"public domain", re.IGNORECASE)),
+)
+
+
+def parse_copyright(text: str) -> str:
+    """Short names, sorted, joined by commas; at most 200 characters."""
+    if "copyright-format/1.0" in text[:2000] or "\nLicense:" in text:
+        names = _clean(_FIELD.findall(text))
+    else:
+        names = set(_COMMON.findall(text))
+        names |= {name for name, phrase in _PHRASES if phrase.search(text)}
+    return _short(names)
+
+
+def read_licence(root: Path, package: str) -> str:
+    """The licences of an installed package; a note when its file says nothing readable."""
+    path = _inside(root, root / DOC / package / "copyright")
+    if path is None:
+        return SEE_FILE
+    return parse_copyright(path.read_text(errors="replace")) or SEE_FILE
+
+
+def _clean(found: list[str]) -> set[str]:
+    words = (re.split(r"\s*(?:,|;|\band\b|\bor\b|\|)\s*", text, flags=re.I) for text in found)
+    names = {re.sub(r"[^\x21-\x7e]+", " ", word).strip() for group in words for word in group}
+    return {name for name in names if name and " " not in name[:60].replace(" with ", "-")}
+
+
+def _short(names: set[str]) -> str:
+    text = ""
+    for name in sorted(names, key=str.lower):
+        longer = f"{text}, {name}" if text else name
+        if len(longer) > MAX_LENGTH - 3:
+            return f"{text}, …" if text else name[:MAX_LENGTH]
+        text = longer
+    return text
+
+
+def _inside(root: Path, path: Path) -> Path | None:
+    """The file behind `path`, if it exists and no link leads out of the tree."""
+    real = path.resolve()
+    return real if real.is_relative_to(root.resolve()) and real.is_file() else None
