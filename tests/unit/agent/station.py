@@ -16,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from provisioner.errors import ProvisionerError
-from provisioner.model.base import Model
 from provisioner.model.order import Order, Work
 from provisioner.model.record import Record
 from provisioner.model.signed import PrivateKey, open_envelope
@@ -35,6 +34,13 @@ REQUESTS: dict[str, type[Request]] = {
     "poll": PollRequest,
     "record": RecordRequest,
 }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A connection that the other side dropped is part of the tests."""
 
 
 class StubStation:
@@ -57,10 +63,9 @@ class StubStation:
         self.seal: Callable[[Reply], str] = lambda reply: self.key.seal(reply)
         self.refuse: Callable[[str], tuple[int, str] | None] = lambda _door: None
         self.cut_after: int | None = None  # bytes of each GET's body before the line breaks
-        self._server = ThreadingHTTPServer((host, port), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), self._handler())
         self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -162,7 +167,3 @@ class StubStation:
                 self.wfile.write(body)
 
         return Handler
-
-
-def seal_with(key: PrivateKey, value: Model) -> str:
-    return key.seal(value)

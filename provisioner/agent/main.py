@@ -1,0 +1,216 @@
+"""The agent's loop: register, ask, work, report; for ever.
+
+Everything may be missing for a while (network, station, screen) and comes back by itself. The
+station is asked each second while there is work; the work itself runs in the worker's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from provisioner.agent import restart, screen
+from provisioner.agent.client import RefusedError, StationClient
+from provisioner.agent.hardware import read_hardware
+from provisioner.agent.journey import Standing
+from provisioner.agent.memory import Counter, UsedOrders
+from provisioner.agent.mounting import release_leftovers
+from provisioner.agent.nic import bind_to
+from provisioner.agent.orders import accept, claimed_id
+from provisioner.agent.partition import settle
+from provisioner.agent.scene import Scene
+from provisioner.agent.surroundings import Home, find_home, read_boot
+from provisioner.agent.worker import Worker, carry_out, explain
+from provisioner.errors import ProvisionerError, UnreachableError
+from provisioner.model.hardware import Hardware
+from provisioner.model.order import Order, RestartWork
+from provisioner.model.record import Record
+from provisioner.model.wire import BootFacts, Reply, Surroundings
+
+log = logging.getLogger(__name__)
+
+WORKING_S = 0.5  # from one question to the next while there is work
+BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 5.0)
+RECORD_TRIES = 3  # how often a record is offered that the station refuses
+
+
+class Agent:
+    """One machine's conversation with its station. `scene` is what its screen shows."""
+
+    def __init__(
+        self,
+        home: Home,
+        client: StationClient,
+        worker: Worker,
+        used: UsedOrders,
+        facts: Callable[[], tuple[Hardware, BootFacts]],
+        leave: Callable[[RestartWork], None] = restart.leave,
+    ) -> None:
+        self._home, self._client, self._worker, self._used = home, client, worker, used
+        self._facts, self._leave = facts, leave
+        self._registered = False
+        self._outbox: deque[Record] = deque()
+        self._refusals = 0
+        self._failures = 0
+        self._poll_seconds = 1.0
+        self._last_order: Order | None = None
+        self.scene = Scene(asset_tag=home.asset_tag, boot_mac=home.boot_mac)
+
+    @property
+    def standing(self) -> Standing:
+        """Where the work is, for the screen."""
+        return self._worker.standing
+
+    def run(self) -> None:
+        """Never returns."""
+        while True:
+            began = time.monotonic()
+            pause = self.turn()
+            time.sleep(max(0.0, began + pause - time.monotonic()))
+
+    def turn(self) -> float:
+        """One exchange with the station; returns seconds from its begin to the next."""
+        self._collect()
+        try:
+            reply = self._exchange()
+        except RefusedError as error:
+            return self._refused(error)
+        except ProvisionerError as error:
+            return self._failed(error)
+        self._failures = 0
+        self._take_in(reply)
+        return WORKING_S if self._busy else self._poll_seconds
+
+    @property
+    def _busy(self) -> bool:
+        return self._worker.order is not None or bool(self._outbox)
+
+    def _exchange(self) -> Reply:
+        """Say what is due: who we are, what came out, or how far the work is."""
+        if not self._registered:
+            hardware, boot = self._facts()
+            reply = self._client.register(hardware, boot)
+            self._registered = True
+            log.info("Registered at %s as %s", self._home.station_url, reply.asset_tag or "new")
+            return reply
+        if self._outbox:
+            reply = self._client.record(self._outbox[0])
+            self._refusals = 0
+            self._delivered(self._outbox.popleft())
+            return reply
+        return self._client.poll(self._worker.progress())
+
+    def _take_in(self, reply: Reply) -> None:
+        self._poll_seconds = reply.poll_seconds
+        self.scene = self.scene.after(reply)
+        if reply.order and claimed_id(reply.order) not in self._in_hand():
+            self._take_up(reply.order)
+
+    def _take_up(self, sealed: str) -> None:
+        """Start an order, or refuse it with a record and in red."""
+        try:
+            if self._worker.order:
+                return  # the station will offer it again
+            order = accept(sealed, self._home, self._used)
+        except ProvisionerError as error:
+            log.error("Order %s refused: %s", claimed_id(sealed), error)
+            self._report(Record(order=claimed_id(sealed), problem=explain(error), seconds=0.0))
+            return
+        log.info("Order %s: %s", order.id, order.work.verb)
+        self._last_order = order
+        self.scene = self.scene.working(order)
+        self._worker.start(order)
+
+    def _in_hand(self) -> set[str]:
+        """Orders that the station may still be offering because it has no record yet."""
+        now = self._worker.order
+        return {record.order for record in self._outbox} | ({now.id} if now else set())
+
+    def _collect(self) -> None:
+        record = self._worker.take_record()
+        if record:
+            self._report(record)
+
+    def _report(self, record: Record) -> None:
+        self._outbox.append(record)
+        self.scene = self.scene.ended(record)
+        if record.problem:
+            log.error("Order %s: %s %s", record.order, record.problem.kind, record.problem.message)
+
+    def _delivered(self, record: Record) -> None:
+        log.info("Order %s: record delivered", record.order)
+        order = self._last_order
+        if not order or order.id != record.order or not record.evidence:
+            return
+        if isinstance(order.work, RestartWork):
+            self.scene = self.scene.working(order)
+            self._leave(order.work)
+
+    def _refused(self, error: RefusedError) -> float:
+        """The station said no: introduce ourselves again; give up a record after a few times."""
+        log.error("The station refused (%s): %s", error.status, error)
+        if self._registered and self._outbox:
+            self._refusals += 1
+            if self._refusals >= RECORD_TRIES:
+                self._refusals = 0
+                log.error("Record of order %s dropped", self._outbox.popleft().order)
+        self._registered = False
+        self.scene = self.scene.troubled(explain(error))
+        return self._back_off()
+
+    def _failed(self, error: ProvisionerError) -> float:
+        if self._failures in (0, 10):
+            log.warning("%s", error)
+        if isinstance(error, UnreachableError):
+            self.scene = self.scene.silent()
+        else:
+            self.scene = self.scene.troubled(explain(error))
+        return self._back_off()
+
+    def _back_off(self) -> float:
+        self._failures += 1
+        return BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
+
+
+def build(home: Home, root: Path = Path("/")) -> Agent:
+    """The agent of this machine, with everything it works with."""
+    memory = home.memory
+    hardware = read_hardware(root)
+    counter = Counter(memory / "counter" if memory else None)
+    options = bind_to(hardware.nics, home.boot_mac)
+
+    def waiting(error: UnreachableError, pause_s: float) -> None:
+        log.warning("%s", error)
+        time.sleep(pause_s)
+
+    return Agent(
+        home,
+        StationClient(home, counter, options),
+        Worker(lambda order, tell: carry_out(order, tell, home, waiting, options)),
+        UsedOrders(memory / "orders" if memory else None),
+        lambda: (read_hardware(root), read_boot(home, root)),
+    )
+
+
+def main() -> int:
+    """Run until the machine is switched off; returns only when it was started in a wrong way."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settle()
+    try:
+        home = find_home()
+        agent = build(home)
+    except ProvisionerError as error:
+        log.error("%s", error)
+        screen.show_once(Scene().troubled(explain(error)))
+        time.sleep(30)
+        return 1
+    if home.kind is Surroundings.LIVE:
+        release_leftovers()  # of an agent that was killed in this same system
+        show = screen.Shower(lambda: (agent.scene, agent.standing))
+        threading.Thread(target=show.run, name="screen", daemon=True).start()
+    agent.run()
+    return 0

@@ -1,0 +1,168 @@
+"""Wipe: zeros over every addressable block of one disk, shown by reading it back.
+
+First random marks are written at places all over the disk and read back past the page cache, so
+that a wipe which does nothing is found even on a blank disk; then every block is written with
+zeros by ordinary writes (an offloaded “write zeroes” or a discard may leave the donor's data on
+the medium and only promise to hide them); then the marks' places, or every block, are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from provisioner.agent.direct import BLOCK, Report, buffer, nothing, read_exactly, write_exactly
+from provisioner.agent.disk import OpenDisk, opened_exclusively
+from provisioner.agent.journey import Journey
+from provisioner.errors import DiskFaultError, ProofMissingError
+from provisioner.model.hardware import DiskRef
+from provisioner.model.order import WipeMethod, WipeWork
+from provisioner.model.record import Sample, WipeEvidence
+
+SAMPLE = 64 * 1024
+EDGE = 1024 * 1024  # partition tables, boot loaders and RAID headers live within it
+PIECE = 64 * 1024
+MAX_SAMPLES = 10_000  # of one record
+TOOL = "classroom-agent direct overwrite"
+
+
+def steps(work: WipeWork) -> tuple[tuple[str, float], ...]:
+    """The steps, each with its share of the time."""
+    return (("mark", 2.0), ("overwrite", 60.0), ("look", 40.0 if work.full else 1.0))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a read-back found: how much was read, and how many of its blocks held data."""
+
+    bytes_read: int
+    nonzero_blocks: int
+
+
+def wipe(work: WipeWork, journey: Journey) -> WipeEvidence:
+    """Erase the disk of the order. Raises DiskChoiceError, DiskFaultError, OSError."""
+    if work.method is not WipeMethod.OVERWRITE:
+        raise ProofMissingError(f"This agent cannot erase by “{work.method}”.")
+    with opened_exclusively(work.disk) as target:
+        return wipe_open(target, work, journey)
+
+
+def wipe_open(target: OpenDisk, work: WipeWork, journey: Journey) -> WipeEvidence:
+    """Mark, overwrite, look."""
+    places = choose_places(target.size, work.samples)
+    journey.enter("mark")
+    before = mark(target.handle, places, journey.at)
+    journey.enter("overwrite")
+    written = overwrite(target.handle, target.size, journey.at)
+    journey.enter("look")
+    after = [digest_at(target.handle, place) for place in places]
+    blank = hashlib.sha256(bytes(SAMPLE)).hexdigest()
+    look = Look(SAMPLE * len(places), sum(digest != blank for digest in after))
+    if work.full:
+        look = look_at_all(target.handle, target.size, journey.at)
+    return WipeEvidence(
+        disk=DiskRef.of(target.disk),
+        method=work.method,
+        tool=TOOL,
+        bytes_written=written,
+        bytes_read_back=look.bytes_read,
+        sample_bytes=SAMPLE,
+        samples=tuple(
+            Sample(offset=place, before=old, after=new)
+            for place, old, new in zip(places, before, after, strict=True)
+        ),
+        nonzero_blocks=look.nonzero_blocks,
+        full=work.full,
+    )
+
+
+def choose_places(size: int, samples: int, rng: random.Random | None = None) -> list[int]:
+    """Where to look: all of the first and last MiB, and `samples` places spread over the rest.
+
+    One random place in each of `samples` equal slices: as unforeseeable as places drawn over
+    the whole disk, and never far from any. Offsets are multiples of the sample's length, but
+    for the last one, which ends with the disk.
+    """
+    rng = rng or random.SystemRandom()
+    last = size - SAMPLE
+    tail = list(range(max(last - EDGE + SAMPLE, last % SAMPLE), last + 1, SAMPLE))
+    head = range(0, min(EDGE, tail[0]), SAMPLE)
+    slots = max(tail[0] // SAMPLE, 1)
+    count = min(samples, MAX_SAMPLES - len(tail) - len(head), slots)
+    spread = {
+        rng.randrange(index * slots // count, (index + 1) * slots // count) * SAMPLE
+        for index in range(count)
+    }
+    return sorted({*head, *tail, *(at for at in spread if at + SAMPLE <= tail[0])})
+
+
+def mark(handle: int, places: Sequence[int], report: Report = nothing) -> list[str]:
+    """Write random bytes at each place and read them back; returns their digests as read.
+
+    Raises DiskFaultError when the disk does not keep them: then no read-back of it proves
+    anything.
+    """
+    room = buffer(SAMPLE)
+    wanted: dict[int, str] = {}
+    for done, place in enumerate(places, 1):
+        noise = os.urandom(SAMPLE)
+        room[:] = noise
+        write_exactly(handle, place, room)
+        report(done, len(places) * 2)
+        wanted[place] = hashlib.sha256(noise).hexdigest()
+    os.fsync(handle)
+    found = []
+    for done, place in enumerate(places, 1):
+        found.append(digest_at(handle, place))
+        report(len(places) + done, len(places) * 2)
+    bad = [at for at, digest in zip(places, found, strict=True) if digest != wanted[at]]
+    if bad:
+        raise DiskFaultError(
+            f"The disk did not keep what was written to it at byte {bad[0]}.",
+            "Replace the disk; it cannot be erased with proof.",
+        )
+    return found
+
+
+def overwrite(handle: int, size: int, report: Report = nothing) -> int:
+    """Zeros over the whole disk; returns the bytes that the kernel took. Flushed at the end."""
+    zeros = memoryview(buffer(BLOCK))
+    done = 0
+    while done < size:
+        length = min(BLOCK, size - done)
+        write_exactly(handle, done, zeros[:length])
+        done += length
+        report(done, size)
+    os.fsync(handle)
+    return done
+
+
+def digest_at(handle: int, place: int) -> str:
+    """SHA-256 of one sample, past the page cache."""
+    return hashlib.sha256(read_exactly(handle, place, SAMPLE)).hexdigest()
+
+
+def look_at_all(handle: int, size: int, report: Report = nothing) -> Look:
+    """Read every block and count those that are not zero."""
+    room, zeros = buffer(BLOCK), bytes(PIECE)
+    done = nonzero = 0
+    while done < size:
+        got = os.preadv(handle, [room], done)
+        if got <= 0:
+            raise DiskFaultError(f"Nothing can be read at byte {done}.", "Replace the disk.")
+        nonzero += not _is_zero(room, got, zeros)
+        done += got
+        report(done, size)
+    return Look(done, nonzero)
+
+
+def _is_zero(room: mmap.mmap, length: int, zeros: bytes) -> bool:
+    """Compare in pieces that fit a processor's cache; a whole block at once is no faster."""
+    return all(
+        room[at : min(at + PIECE, length)] == zeros[: min(PIECE, length - at)]
+        for at in range(0, length, PIECE)
+    )

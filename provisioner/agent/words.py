@@ -1,0 +1,82 @@
+"""Everything the machine says on its own screen, in English and Chinese: one small catalogue.
+
+Steps are named by a short word in the code; the station is told the English text.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    """One text in both languages."""
+
+    en: str
+    zh: str
+
+
+VERBS: dict[str, Words] = {
+    "diagnose": Words("Testing", "正在检测"),
+    "wipe": Words("Erasing", "正在擦除"),
+    "image": Words("Installing", "正在安装"),
+    "restart": Words("Restarting", "正在重启"),
+}
+
+STEPS: dict[str, Words] = {
+    "start": Words("Getting ready", "正在准备"),
+    # diagnose
+    "memory": Words("Testing the memory", "正在检测内存"),
+    "disk": Words("Testing the disk", "正在检测硬盘"),
+    "rest": Words("Testing network and clock", "正在检测网络和时钟"),
+    # wipe
+    "mark": Words("Marking places on the disk", "正在硬盘上做标记"),
+    "overwrite": Words("Overwriting the disk", "正在覆盖硬盘"),
+    "look": Words("Reading the disk back", "正在读回硬盘"),
+    # image
+    "manifest": Words("Checking the release", "正在核对系统版本"),
+    "partition": Words("Dividing the disk", "正在分区"),
+    "fetch": Words("Fetching the system", "正在下载系统"),
+    "kernel": Words("Fetching the kernel", "正在下载内核"),
+    "personalise": Words("Giving the machine its name", "正在写入本机信息"),
+    "check": Words("Reading the system back", "正在读回系统"),
+    "loaders": Words("Making the disk startable", "正在写入启动程序"),
+}
+
+# By the kind of error; the error's own message and hint (English) are shown below it.
+PROBLEMS: dict[str, tuple[Words, str]] = {
+    "DiskChoiceError": (
+        Words("The disk does not fit the order", "硬盘与指令不符"),
+        "请检查硬盘是否换过或没有接好。",
+    ),
+    "DiskFaultError": (Words("The disk is faulty", "硬盘有故障"), "请更换硬盘。"),
+    "ImageMismatchError": (
+        Words("The data did not arrive whole", "数据不一致"),
+        "请再试一次；如果重复出现，请检测或更换内存和硬盘。",
+    ),
+    "UntrustedError": (
+        Words("An order was refused", "指令不可信，已拒绝"),
+        "没有写入任何数据，请找技术人员。",
+    ),
+    "ProofMissingError": (Words("A step cannot be proved", "无法证明操作成功"), "请找技术人员。"),
+    "CommandError": (Words("A tool failed", "工具运行失败"), "请重启这台电脑再试。"),
+    "NotFoundError": (Words("The release is missing", "找不到系统版本"), "请检查工作站。"),
+    "RefusedError": (Words("The station said no", "工作站拒绝了请求"), "请看工作站的屏幕。"),
+    "StationError": (Words("Started in a wrong way", "启动方式不对"), "请从工作站的网络重新启动。"),
+    "WrongStateError": (
+        Words("This cannot be done now", "现在不能执行"),
+        "请看工作站的屏幕。",
+    ),
+}
+OTHER_PROBLEM = (Words("Something went wrong", "出错了"), "请找技术人员。")
+
+STARTING = Words("Starting", "正在启动")
+NO_STATION = Words("Waiting for the station", "正在等待工作站")
+NO_STATION_HINT = Words("Check the network cable.", "请检查网线。")
+REGISTERED = Words("Waiting for work", "等待任务")
+STATION_SILENT = Words("the station is silent", "工作站无应答")
+SENDING = Words("Sending the result", "正在发送结果")
+
+
+def step(word: str) -> Words:
+    """The text of a step; an unknown word shows as itself."""
+    return STEPS.get(word, Words(word, word))

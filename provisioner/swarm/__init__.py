@@ -1,0 +1,1 @@
+"""Carrying: how the files of a release reach a machine, whole and checked."""
