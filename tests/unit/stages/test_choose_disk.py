@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ GB = 10**9
 MINIMUM = 4 * GB
 
 
-def disk(serial: str = "S1", **changes: object) -> Disk:
+def disk(serial: str = "S1", **changes: Any) -> Disk:
     values = {
         "name": "sda", "serial": serial, "model": "disk", "size_bytes": 16 * GB,
         "logical_sector_bytes": 512, "physical_sector_bytes": 512,
@@ -68,7 +69,7 @@ def test_a_rule_decides_whatever_the_order(
         {"size_bytes": 0},
     ],
 )
-def test_what_is_never_a_candidate(changes: dict[str, object]) -> None:
+def test_what_is_never_a_candidate(changes: dict[str, Any]) -> None:
     with pytest.raises(DiskChoiceError, match="No disk can be used"):
         choose_disk([disk(**changes)], DiskRule.LARGEST, MINIMUM)
 

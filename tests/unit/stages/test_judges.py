@@ -177,7 +177,7 @@ def test_partitions_larger_than_the_disk_are_impossible() -> None:
 def checks(**outcomes: str) -> DiagnoseEvidence:
     values = {**dict.fromkeys(REQUIRED_CHECKS, "pass"), **outcomes}
     return DiagnoseEvidence(
-        checks=tuple(PartCheck(id=k.replace("_", "-"), outcome=v) for k, v in values.items())  # type: ignore[arg-type]
+        checks=tuple(PartCheck(id=k.replace("_", "-"), outcome=v) for k, v in values.items())
     )
 
 
