@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Body, FastAPI, Path as PathParam, Query, Request
+from fastapi import FastAPI, Query, Request
+from fastapi import Path as PathParam
 from fastapi.responses import FileResponse, PlainTextResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from provisioner.api import problems
-from provisioner.errors import NotFoundError
+from provisioner.errors import NotFoundError, UntrustedError
+from provisioner.model.signed import Envelope
 from provisioner.netboot.menus import (
     BootDecision,
     grub_config,
@@ -31,6 +34,15 @@ from provisioner.workshop.station import Station
 
 MacParam = Annotated[str | None, Query(max_length=17)]
 JSON = "application/json"
+# A registration with 64 disks is some 30 kB; a record with 10,000 samples is the largest.
+MAX_BODY_BYTES = 4 * 1024 * 1024
+ENVELOPE = {
+    "requestBody": {
+        "required": True,
+        "content": {JSON: {"schema": Envelope.model_json_schema()}},
+        "description": "A DSSE envelope, sealed with the machine's own key.",
+    }
+}
 
 ReleaseParam = Annotated[str, PathParam(pattern=r"^[a-z0-9-]+@[0-9.]+$")]
 
@@ -87,13 +99,25 @@ def _add_dialogue(app: FastAPI, dialogue: Dialogue) -> None:
     }
 
     def add(verb: str, answer: Callable[[bytes, str], str]) -> None:
-        @app.post(f"/machine/v1/{verb}", tags=["dialogue"], name=verb)
-        def handle(request: Request, body: Annotated[bytes, Body(media_type=JSON)]) -> Response:
+        @app.post(f"/machine/v1/{verb}", tags=["dialogue"], name=verb, openapi_extra=ENVELOPE)
+        async def handle(request: Request) -> Response:
+            body = await _body(request)
             address = request.client.host if request.client else ""
-            return Response(answer(body, address), media_type=JSON)
+            # The database is spoken to in a thread: one slow disk must not silence the others.
+            return Response(await run_in_threadpool(answer, body, address), media_type=JSON)
 
     for verb, answer in answers.items():
         add(verb, answer)
+
+
+async def _body(request: Request) -> bytes:
+    """The envelope as it was sent, byte for byte; the signature is over these bytes."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise UntrustedError("This request is larger than any that a machine sends.")
+    return body
 
 
 def _file(folder: Path, name: str) -> FileResponse:

@@ -1,0 +1,89 @@
+"""Images: recipes are built into signed releases."""
+
+from __future__ import annotations
+
+import click
+
+from provisioner.api.rows import release_view
+from provisioner.api.views import ReleaseView
+from provisioner.cli.office import Office, pass_office
+from provisioner.cli.output import (
+    Column,
+    json_option,
+    print_json,
+    report_steps,
+    show_facts,
+    show_list,
+    size,
+)
+from provisioner.cli.shape import Contents
+from provisioner.workshop.path import read_manifest
+
+COLUMNS: tuple[Column[ReleaseView], ...] = (
+    Column("release", lambda r: r.id),
+    Column("kind", lambda r: r.kind),
+    Column("number", lambda r: r.number),
+    Column("size", lambda r: size(r.size)),
+    Column("packages", lambda r: r.packages),
+    Column("needs", lambda r: f"{r.minimum.memory_mib} MiB memory, {r.minimum.disk_mb} MB disk"),
+)
+
+
+@click.group("image", cls=Contents)
+def group() -> None:
+    """Build recipes into signed releases."""
+
+
+@group.command("list")
+@json_option
+@pass_office
+def list_(office: Office, as_json: bool) -> None:
+    """List the releases on this station."""
+    found = [release_view(manifest) for manifest in office.station.catalog.list()]
+    show_list(found, COLUMNS, as_json, "No release yet: provisioner image build RECIPE")
+
+
+@group.command()
+@click.argument("release")
+@json_option
+@pass_office
+def show(office: Office, release: str, as_json: bool) -> None:
+    """Show a release's signed manifest: files, packages, licences."""
+    manifest, _ = read_manifest(office.station, office.station.catalog.get(release).id)
+    if as_json:
+        print_json(manifest)
+        return
+    view = release_view(manifest)
+    show_facts([(column.title, column.read(view)) for column in COLUMNS])
+    show_facts([(file.path, f"{size(file.size)}  {file.sha256}") for file in manifest.files])
+
+
+@group.command()
+@click.argument("recipe")
+@click.option("--if-changed", is_flag=True, help="Only when the recipe or this program changed.")
+@json_option
+@pass_office
+def build(office: Office, recipe: str, if_changed: bool, as_json: bool) -> None:
+    """Build a recipe into a new, signed release."""
+    from provisioner.release.build import build_release, ensure_release
+
+    settings, station = office.settings, office.station
+    make = ensure_release if if_changed else build_release
+    manifest = make(
+        settings.images_dir / recipe, catalog=station.catalog, key=station.key,
+        cache=settings.cache_dir, mirror=settings.mirror, report=report_steps(),
+    )  # fmt: skip
+    if as_json:
+        print_json(release_view(manifest))
+    else:
+        click.echo(f"{manifest.id}: {size(release_view(manifest).size)}, signed.")
+
+
+@group.command()
+@click.argument("release")
+@pass_office
+def verify(office: Office, release: str) -> None:
+    """Check a release's signature and read every file of it anew."""
+    catalog, key = office.station.catalog, office.station.key
+    manifest = catalog.verify(catalog.get(release).id, trusted=key.public)
+    click.echo(f"{manifest.id}: signature and {len(manifest.files)} files are in order.")

@@ -1,0 +1,53 @@
+// Live pages: the station sends a part of the page whenever it changes, made by the same
+// template that made the page; it is put in the old one's place. Without this script pages
+// show the same and load themselves again.
+"use strict";
+
+function put(part) {
+  const template = document.createElement("template");
+  template.innerHTML = part.html.trim();
+  const fresh = template.content.firstElementChild;
+  const old = document.getElementById(part.id);
+  const focused = old !== null && old.contains(document.activeElement);
+  if (part.order === null) {
+    if (old !== null) old.replaceWith(fresh);
+  } else if (old !== null && old.dataset.order === part.order) {
+    old.replaceWith(fresh);
+  } else {
+    if (old !== null) old.remove();
+    const list = document.getElementById("tiles");
+    const next = [...list.children].find((tile) => tile.dataset.order > part.order);
+    list.insertBefore(fresh, next ?? null);
+  }
+  // Whoever walks the page by keyboard stays where they are.
+  if (focused) fresh.querySelector("a, button")?.focus();
+}
+
+function listen(address) {
+  const lost = document.getElementById("lost");
+  const source = new EventSource(address);
+  source.addEventListener("open", () => { lost.hidden = true; });
+  source.addEventListener("error", () => {
+    lost.hidden = false;
+    // Closed for good: the session has ended, or the machine is gone. Loading again says which.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+  });
+  source.addEventListener("part", (event) => put(JSON.parse(event.data)));
+  source.addEventListener("gone", (event) => {
+    document.getElementById(JSON.parse(event.data).id)?.remove();
+  });
+}
+
+// The address that “provisioner dashboard” prints carries the token behind the #, which a
+// browser keeps to itself; it goes into the form, and out of the address and the history.
+function logInByAddress(form) {
+  const token = location.hash.slice(1);
+  if (!token) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  form.elements.token.value = token;
+  form.submit();
+}
+
+const login = document.getElementById("login");
+if (login !== null) logInByAddress(login);
+if (document.body.dataset.live) listen(document.body.dataset.live);

@@ -1,0 +1,86 @@
+"""Live parts of a page, as HTML by server-sent events.
+
+The same templates make the first paint and every change, so a page looks the same before,
+during and without the stream.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter
+from sse_starlette import EventSourceResponse
+
+from provisioner.api import reading
+from provisioner.api.live import watch_tiles
+from provisioner.api.operator import HEARTBEAT_S, Word
+from provisioner.web import parts
+from provisioner.web.page import TheVisitor, Visitor
+from provisioner.workshop import desk
+
+router = APIRouter(include_in_schema=False)
+Sent = dict[str, str]
+
+
+@router.get("/live")
+def live(visitor: TheVisitor, batch: Word | None = None) -> EventSourceResponse:
+    """The tiles of Today, or of one batch."""
+    if batch is not None:
+        with visitor.station.database.transaction() as session:
+            desk.find_batch(session, batch)
+    return EventSourceResponse(_tiles(visitor, batch), ping=HEARTBEAT_S)
+
+
+@router.get("/machines/{tag}/live")
+def live_machine(visitor: TheVisitor, tag: Word) -> EventSourceResponse:
+    """What changes on one machine's page."""
+    with visitor.station.database.transaction() as session:
+        number = desk.find_machine(session, tag).id
+    return EventSourceResponse(_machine(visitor, tag, number), ping=HEARTBEAT_S)
+
+
+async def _tiles(visitor: Visitor, batch: str | None) -> AsyncIterator[Sent]:
+    before, station = "", visitor.station
+    async for change in watch_tiles(station, lambda s: reading.tiles(station, s, batch)):
+        for tile in change.tiles:
+            html = visitor.fragment("_tile", tile=tile)
+            yield _part(f"tile-{tile.id}", html, parts.order_of(tile))
+        for number in change.gone:
+            yield {"event": "gone", "data": json.dumps({"id": f"tile-{number}"})}
+        html = await run_sync(_batches, visitor, batch)
+        if html != before:
+            before = html
+            yield _part("batches", html)
+
+
+async def _machine(visitor: Visitor, tag: Word, number: int) -> AsyncIterator[Sent]:
+    stages, station = "", visitor.station
+    async for change in watch_tiles(station, lambda s: reading.tile(station, s, number)):
+        for tile in change.tiles:
+            yield _part("status", visitor.fragment("_status", tile=tile))
+        html = await run_sync(_stages, visitor, tag)
+        if html != stages:
+            stages = html
+            yield _part("stages", html)
+
+
+def _part(name: str, html: str, order: str | None = None) -> Sent:
+    return {"event": "part", "data": json.dumps({"id": name, "html": html, "order": order})}
+
+
+def _batches(visitor: Visitor, batch: str | None) -> str:
+    with visitor.station.database.transaction() as session:
+        if batch is not None:
+            found = [reading.batch(session, batch)]
+        else:
+            tiles = reading.tiles(visitor.station, session)
+            found = parts.batches_in_work(reading.batches(session), tiles)
+    return visitor.fragment("_batches", batches=found)
+
+
+def _stages(visitor: Visitor, tag: Word) -> str:
+    with visitor.station.database.transaction() as session:
+        view = reading.machine(visitor.station, session, tag)
+    return visitor.fragment("_stages", machine=view)

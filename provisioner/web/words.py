@@ -1,0 +1,200 @@
+"""What the dashboard calls things: stages, events and problems, as a volunteer would say it.
+
+Keys are the program's own words; texts are keys of the catalogues. A test walks the lifecycle,
+the errors and every event that is noted anywhere, so that none is without words.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from provisioner.lifecycle import RunState, Verb
+from provisioner.model.batch import DiskRule
+from provisioner.model.record import CheckOutcome
+from provisioner.web.catalogue import mark
+from provisioner.workshop.runs import RESTART
+
+
+class Stage(NamedTuple):
+    """A stage's name, and what is said while it runs."""
+
+    name: str
+    doing: str
+
+
+class Happening(NamedTuple):
+    """A kind of event: its name in a list, and the sentence with the event's figures."""
+
+    name: str
+    sentence: str
+
+
+class Trouble(NamedTuple):
+    """What went wrong, in short, and what a volunteer does about it."""
+
+    title: str
+    advice: str
+
+
+STAGES: dict[str, Stage] = {
+    Verb.DISCOVER: Stage(mark("discover"), mark("Getting to know it")),
+    Verb.ENROL: Stage(mark("enrol"), mark("Registering")),
+    Verb.DIAGNOSE: Stage(mark("diagnose"), mark("Testing its parts")),
+    Verb.WIPE: Stage(mark("wipe"), mark("Erasing the old data")),
+    Verb.IMAGE: Stage(mark("image"), mark("Installing the system")),
+    Verb.CONFIGURE: Stage(mark("configure"), mark("Configuring for the school")),
+    Verb.VERIFY: Stage(mark("verify"), mark("Checking everything")),
+    Verb.HAND_OVER: Stage(mark("hand-over"), mark("Handing over")),
+    Verb.RENEW: Stage(mark("renew"), mark("Renewing")),
+    Verb.RETIRE: Stage(mark("retire"), mark("Retiring")),
+    RESTART: Stage(mark("restart"), mark("Restarting")),
+}
+
+RUN_STATES: dict[str, str] = {
+    RunState.RUNNING: mark("running"),
+    RunState.SUCCEEDED: mark("proved"),
+    RunState.FAILED: mark("failed"),
+    RunState.INTERRUPTED: mark("interrupted"),
+}
+
+CHECK_OUTCOMES: dict[str, str] = {
+    CheckOutcome.PASS: mark("good"),
+    CheckOutcome.WARN: mark("worn"),
+    CheckOutcome.FAIL: mark("bad"),
+    CheckOutcome.UNKNOWN: mark("unknown"),
+}
+
+# What the machine's parts are tested for, by the check's name (agent.diagnose).
+PARTS: dict[str, str] = {
+    "memory-size": mark("memory size"),
+    "memory-pattern": mark("memory test"),
+    "disk-present": mark("disk found"),
+    "disk-size": mark("disk size"),
+    "disk-read": mark("disk speed"),
+    "disk-health": mark("disk health"),
+    "network-link": mark("network cable"),
+    "network-speed": mark("network speed"),
+    "clock": mark("clock"),
+}
+
+DISK_RULES: dict[str, str] = {
+    DiskRule.ONLY: mark("The only disk; ask me when there are two"),
+    DiskRule.SOLID_STATE: mark("The solid-state disk (SSD)"),
+    DiskRule.SMALLEST: mark("The smallest disk"),
+    DiskRule.LARGEST: mark("The largest disk"),
+}
+
+# In braces: figures of the event. {stage} is the stage's name in the reader's language.
+EVENTS: dict[str, Happening] = {
+    "batch-opened": Happening(
+        mark("batch opened"),
+        mark("Batch {name} opened: {size} machines for {school} with {release}"),
+    ),
+    "batch-closed": Happening(mark("batch closed"), mark("Batch closed")),
+    "batch-full": Happening(mark("batch full"), mark("No place left in the batch")),
+    "registered": Happening(
+        mark("switched on"), mark("Switched on ({surroundings}), address {address}")
+    ),
+    "record-refused": Happening(
+        mark("result refused"),
+        mark("A result was refused: it belongs to no order of this machine"),
+    ),
+    "mac-moved": Happening(
+        mark("network address moved"),
+        mark("Network address {mac} moved here from another machine"),
+    ),
+    "milestone": Happening(mark("no longer proved"), mark("No longer proved: {was} → {now}")),
+    "run-started": Happening(mark("stage started"), mark("{stage} started")),
+    "run-succeeded": Happening(mark("stage proved"), mark("{stage} proved")),
+    "run-failed": Happening(mark("stage failed"), mark("{stage} failed: {message}")),
+    "run-interrupted": Happening(mark("stage interrupted"), mark("{stage} interrupted: {why}")),
+    "run-resumed": Happening(
+        mark("stage taken up again"),
+        mark("{stage} taken up again after the station's restart"),
+    ),
+    "order-given": Happening(mark("order given"), mark("Ordered: {stage} {disk}")),
+    "needs-hand": Happening(mark("needs a hand"), mark("Needs a hand: {message}")),
+    "try-again": Happening(mark("told to try again"), mark("Told to try again")),
+    "disk-chosen": Happening(mark("disk chosen"), mark("Disk chosen: {disk}")),
+}
+
+PROBLEMS: dict[str, Trouble] = {
+    "ask": Trouble(
+        mark("Which disk shall be used?"),
+        mark("Choose the disk on the machine's page, or unplug the one to be kept."),
+    ),
+    "batch-full": Trouble(
+        mark("The batch is full"),
+        mark("Open the next batch, then press “Try again”."),
+    ),
+    "boot-order": Trouble(
+        mark("It does not start from its disk"),
+        mark("Allow starting from the disk in its firmware setup, then press “Try again”."),
+    ),
+    "interrupted": Trouble(
+        mark("It was cut short again and again"),
+        mark("Check its power and network cables, then press “Try again”."),
+    ),
+    "DiskChoiceError": Trouble(
+        mark("The disk does not fit"),
+        mark("See whether the disk is connected, or choose another one."),
+    ),
+    "DiskFaultError": Trouble(
+        mark("The disk is faulty"),
+        mark("Put in another disk, then press “Try again”."),
+    ),
+    "ImageMismatchError": Trouble(
+        mark("What is on the disk differs from the release"),
+        mark("Press “Try again”; if it happens twice, change memory or disk."),
+    ),
+    "ProofMissingError": Trouble(
+        mark("It could not be proved"),
+        mark("Read the evidence below, mend the cause, then press “Try again”."),
+    ),
+    "UntrustedError": Trouble(
+        mark("Something could not be trusted and was refused"),
+        mark("Nothing was written. Ask the operator to look at the journal."),
+    ),
+    "CommandError": Trouble(
+        mark("A tool failed"),
+        mark("Restart the machine and press “Try again”; if it happens twice, ask the operator."),
+    ),
+    "ConfigError": Trouble(
+        mark("A file of the school or a setting is wrong"),
+        mark("Mend the file that is named, then press “Try again”."),
+    ),
+    "WrongStateError": Trouble(
+        mark("This does not fit now"),
+        mark("Look at where the machine stands, then decide."),
+    ),
+    "NotFoundError": Trouble(
+        mark("Something is missing on the station"),
+        mark("Ask the operator to look for what is named."),
+    ),
+    "UnreachableError": Trouble(
+        mark("It cannot be reached"),
+        mark("Check its network cable and whether it is switched on."),
+    ),
+    "StationError": Trouble(
+        mark("The station lacks something"),
+        mark("Ask the operator to run “provisioner doctor”."),
+    ),
+}
+OTHER_PROBLEM = Trouble(
+    mark("Something went wrong"),
+    mark("Ask the operator to look at the details."),
+)
+
+# What the station itself says that it is doing to a machine (workshop.field_work).
+STATION_STEPS = (mark("checking every promise"),)
+
+HTTP_PROBLEMS: dict[int, str] = {
+    403: mark("This is not allowed"),
+    404: mark("There is no such page"),
+    405: mark("There is no such page"),
+    409: mark("This does not fit now"),
+    413: mark("This is too large"),
+    422: mark("Something is filled in wrongly"),
+    500: mark("Something went wrong"),
+    503: mark("It cannot be reached"),
+}

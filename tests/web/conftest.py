@@ -1,0 +1,117 @@
+"""A real station's dashboard on a loopback port, and Debian's Chromium to look at it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from provisioner.web import login_link, make_operator_side
+from provisioner.workshop.station import Station
+from tests import factories
+
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update",
+             "--disable-sync")  # fmt: skip
+
+
+@dataclass
+class Dashboard:
+    """The dashboard of a station on a busy day; it can be stopped and started again."""
+
+    station: Station
+    port: int = 0
+    _server: uvicorn.Server = field(init=False)
+    _thread: threading.Thread = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def login(self) -> str:
+        """The address that logs in, as `provisioner dashboard` prints it."""
+        return f"{self.url}/login#{login_link(self.station).partition('#')[2]}"
+
+    def start(self) -> None:
+        listening = socket.create_server(("127.0.0.1", self.port))
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            make_operator_side(self.station), log_level="warning", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        run = {"sockets": [listening]}
+        self._thread = threading.Thread(target=self._server.run, kwargs=run, daemon=True)
+        self._thread.start()
+        until = time.monotonic() + 30
+        while not self._server.started and time.monotonic() < until:
+            time.sleep(0.02)
+        assert self._server.started
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[Dashboard]:
+    made = Dashboard(factories.make_busy_station(tmp_path))
+    made.start()
+    yield made
+    made.stop()
+    made.station.database.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "Debian's chromium is not installed: see tests/packages.txt"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(chromium: Browser, dashboard: Dashboard) -> Iterator[OpenPage]:
+    """Opens a page of somebody who has logged in; what the browser complains about fails."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(path: str = "/", *, width: int = 1280, script: bool = True,
+                  language: str = "en") -> Page:  # fmt: skip
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, java_script_enabled=script
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text)
+                if said.type == "error" and "net::ERR" not in said.text else None)  # fmt: skip
+        if script:
+            page.goto(dashboard.login)
+            page.wait_for_url(f"{dashboard.url}/")
+        else:
+            page.goto(f"{dashboard.url}/login")
+            page.fill("input[name=token]", dashboard.login.partition("#")[2])
+            page.click("main button")
+        page.goto(f"{dashboard.url}{path}?lang={language}", wait_until="commit")
+        page.wait_for_selector("main")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
