@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from sqlalchemy import select
@@ -33,20 +33,22 @@ LOOK_EVERY_S = 2.0
 FRESH = timedelta(seconds=30)
 
 log = logging.getLogger(__name__)
-_station: Station | None = None
+Work = Callable[[Station, int, Verb], Outcome]
+# DBOS calls workflows by name with plain values; what they work with is set once per process.
+_bench: tuple[Station, Work] | None = None
 
 
 class Jobs:
     """The station's workers. Start once per process, after the database is migrated."""
 
-    def __init__(self, station: Station, concurrency: int = 4) -> None:
-        self._station, self._concurrency = station, concurrency
+    def __init__(self, station: Station, concurrency: int = 4, work: Work = carry_out) -> None:
+        self._station, self._concurrency, self._work = station, concurrency, work
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="jobs", daemon=True)
 
     def start(self) -> None:
-        global _station
-        _station = self._station
+        global _bench
+        _bench = (self._station, self._work)
         DBOS(config=_config(self._station))
         DBOS.launch()
         DBOS.register_queue(QUEUE, concurrency=self._concurrency)
@@ -94,7 +96,7 @@ def run_now(station: Station, machine_id: int, verb: Verb) -> Outcome:
     with station.database.transaction() as session:
         machine = session.get_one(MachineRow, machine_id)
         run = runs.open_run(session, machine, verb).id
-    return _perform(station, run)
+    return _perform(station, carry_out, run)
 
 
 @DBOS.workflow(name="field_work")
@@ -105,11 +107,12 @@ def field_work(run_id: int) -> None:
 
 @DBOS.step(name="field_step")
 def field_step(run_id: int) -> None:
-    assert _station is not None
-    _perform(_station, run_id)
+    assert _bench is not None
+    station, work = _bench
+    _perform(station, work, run_id)
 
 
-def _perform(station: Station, run_id: int) -> Outcome:
+def _perform(station: Station, work: Work, run_id: int) -> Outcome:
     """Do the work of a run and close it with the judgement."""
     with station.database.transaction() as session:
         run = session.get_one(RunRow, run_id)
@@ -118,8 +121,7 @@ def _perform(station: Station, run_id: int) -> Outcome:
             return Outcome(evidence=run.evidence, reasons=[])
         verb, machine_id = Verb(run.verb), machine.id
     try:
-        outcome = carry_out(station, machine_id, verb)
-        error = None
+        outcome, error = work(station, machine_id, verb), None
     except ProvisionerError as problem:
         outcome, error = Outcome(evidence=None, reasons=[problem.message]), problem
     with station.database.transaction() as session:
@@ -176,7 +178,7 @@ def _due(session: Session, machine: MachineRow) -> Verb | None:
 
 
 def _config(station: Station) -> DBOSConfig:
-    config: dict[str, Any] = {
+    return {
         "name": "classroom-provisioner",
         "system_database_url": station.settings.jobs_url,
         "run_admin_server": False,
@@ -185,4 +187,3 @@ def _config(station: Station) -> DBOSConfig:
         "executor_id": "station",
         "log_level": "WARNING",
     }
-    return DBOSConfig(**config)  # type: ignore[typeddict-item]

@@ -58,7 +58,7 @@ def dump(value: Any) -> str:
 class _Constructor(yaml.SafeLoader):
     """Dates stay text: a version such as 2026-10-01 must not become something else."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way of setting them
         first: [(tag, regexp) for tag, regexp in pairs if tag != "tag:yaml.org,2002:timestamp"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

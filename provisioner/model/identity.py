@@ -82,7 +82,7 @@ def same_machine(one: Identifiers, other: Identifiers) -> bool:
         bool(one.board_serial and one.board_serial == other.board_serial),
         bool(one.disks & other.disks),
     )
-    return sum(shared) >= 2  # noqa: PLR2004 - explained in the docstring
+    return sum(shared) >= 2
 
 
 def _meaningful(value: str) -> str:

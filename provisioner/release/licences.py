@@ -15,7 +15,10 @@ SEE_FILE = "see copyright file"
 MAX_LENGTH = 200
 _FIELD = re.compile(r"^License:[ \t]*(\S[^\n]*)$", re.MULTILINE | re.IGNORECASE)
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+~_-]*( with [A-Za-z0-9.+ -]{1,40})?$")
 _PHRASES = (
+    ("LGPL", re.compile(r"GNU (Lesser|Library) General Public License", re.IGNORECASE)),
+    ("GPL", re.compile(r"GNU General Public License|\bGPL", re.IGNORECASE)),
     ("MIT", re.compile(r"Permission is hereby granted, free of charge", re.IGNORECASE)),
     ("BSD", re.compile(r"Redistribution and use in source and binary forms", re.IGNORECASE)),
     ("ISC", re.compile(r"Permission to use, copy, modify, and(/or)? distribute", re.IGNORECASE)),
@@ -25,11 +28,13 @@ _PHRASES = (
 
 def parse_copyright(text: str) -> str:
     """Short names, sorted, joined by commas; at most 200 characters."""
-    if "copyright-format/1.0" in text[:2000] or "\nLicense:" in text:
+    names: set[str] = set()
+    if "copyright-format/1.0" in text[:2000]:
         names = _clean(_FIELD.findall(text))
-    else:
+    if not names:
         names = set(_COMMON.findall(text))
-        names |= {name for name, phrase in _PHRASES if phrase.search(text)}
+        found = (name for name, phrase in _PHRASES if phrase.search(text))
+        names |= {name for name in found if not any(n.startswith(name) for n in names)}
     return _short(names)
 
 
@@ -42,9 +47,9 @@ def read_licence(root: Path, package: str) -> str:
 
 
 def _clean(found: list[str]) -> set[str]:
-    words = (re.split(r"\s*(?:,|;|\band\b|\bor\b|\|)\s*", text, flags=re.I) for text in found)
-    names = {re.sub(r"[^\x21-\x7e]+", " ", word).strip() for group in words for word in group}
-    return {name for name in names if name and " " not in name[:60].replace(" with ", "-")}
+    """The names in License fields such as “GPL-2+ or Artistic, and MIT”."""
+    words = (re.split(r"\s+(?:and|or)\s+(?:and\s+)?|\s*[,;|]\s*", text) for text in found)
+    return {name for group in words for word in group if _NAME.match(name := word.strip())}
 
 
 def _short(names: set[str]) -> str:

@@ -24,6 +24,9 @@ from provisioner.workshop.enrolment import open_batch
 from provisioner.workshop.path import machine_by_tag, read_manifest
 from provisioner.workshop.station import Station
 
+# The stages that a person may ask for once more.
+REPEATABLE = (Verb.DIAGNOSE, Verb.WIPE, Verb.IMAGE, Verb.CONFIGURE, Verb.VERIFY)
+
 
 def create_batch(station: Station, session: Session, plan: BatchPlan, actor: str) -> BatchRow:
     """Open a batch. The school's folder and the release are checked first, wholly.
@@ -129,7 +132,7 @@ def use_disk(station: Station, session: Session, tag: str, serial: str, actor: s
 def redo(station: Station, session: Session, tag: str, verb: Verb, actor: str) -> MachineRow:
     """Do a stage again; everything after it is no longer proved."""
     machine = find_machine(session, tag)
-    if verb not in (Verb.DIAGNOSE, Verb.WIPE, Verb.IMAGE, Verb.CONFIGURE, Verb.VERIFY):
+    if verb not in REPEATABLE:
         raise WrongStateError(f"“{verb}” cannot be ordered.", "It happens by itself.")
     if runs.open_runs(session, machine):
         raise WrongStateError(f"{machine.asset_tag} is at work.", "Wait until the stage has ended.")

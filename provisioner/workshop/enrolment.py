@@ -6,7 +6,7 @@ a time, and whoever is plugged in then belongs to it. The number and the time ar
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from provisioner.lifecycle import Verb
@@ -21,6 +21,8 @@ def enrol(station: Station, session: Session, machine: MachineRow) -> bool:
     batch = open_batch(session)
     if batch is None:
         return False
+    # Two machines at the same moment must not count the same free seat.
+    session.refresh(batch, with_for_update=True)
     taken = members(session, batch)
     if taken >= batch.size:
         _note_once_full(session, machine, batch)
@@ -48,12 +50,9 @@ def members(session: Session, batch: BatchRow) -> int:
 
 
 def _next_number(session: Session, name: str) -> int:
-    counter = session.get(CounterRow, name, with_for_update=True)
-    if counter is None:
-        counter = CounterRow(name=name, value=0)
-        session.add(counter)
-    counter.value += 1
-    return counter.value
+    """One statement, so that two machines at the same moment get two numbers."""
+    rise = update(CounterRow).where(CounterRow.name == name).values(value=CounterRow.value + 1)
+    return session.execute(rise.returning(CounterRow.value)).scalar_one()
 
 
 def _note_once_full(session: Session, machine: MachineRow, batch: BatchRow) -> None:

@@ -182,8 +182,8 @@ def _give(
     run.order_id, run.order_key = order.id, key
     run.sealed_order = station.key.seal(order)
     disk = getattr(work, "disk", None) or getattr(work, "target", None)
-    what = {"disk": describe(disk)} if disk else {}
-    note(session, "order-given", machine=machine, verb=verb, order=order.id, **what)
+    what = describe(disk) if disk else ""
+    note(session, "order-given", machine=machine, verb=verb, order=order.id, disk=what)
     return run.sealed_order
 
 

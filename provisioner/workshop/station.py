@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -73,10 +74,8 @@ def secret_file(path: Path, make: Callable[[], str]) -> str:
             file.write(make() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):  # the other program was quicker
             os.link(aside, path)
-        except FileExistsError:
-            pass
         aside.unlink()
     return path.read_text().strip()
 

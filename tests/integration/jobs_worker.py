@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from provisioner import jobs
+from provisioner.jobs import Jobs
 from provisioner.lifecycle import Verb
 from provisioner.settings import Settings
 from provisioner.workshop.field_work import Outcome
@@ -27,8 +27,7 @@ def main(state_dir: Path, seconds: float) -> None:
         _say(log, f"end {machine_id} {verb}")
         return Outcome(evidence={"verb": str(verb)}, reasons=[])
 
-    jobs.carry_out = slow_work
-    worker = jobs.Jobs(open_station(Settings(state_dir=state_dir)))
+    worker = Jobs(open_station(Settings(state_dir=state_dir)), work=slow_work)
     worker.start()
     _say(log, "ready")
     while True:

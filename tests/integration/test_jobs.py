@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.unit.workshop.conftest import open_batch, publish, small_manifest
-from tests.unit.workshop.robot import Robot, hardware
 
 from provisioner.lifecycle import Milestone
 from provisioner.model.wire import Surroundings
@@ -19,9 +17,11 @@ from provisioner.settings import PROJECT, Settings
 from provisioner.store.tables import MachineRow, RunRow
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station, open_station
+from tests.unit.workshop.conftest import open_batch, publish, small_manifest
+from tests.unit.workshop.robot import Robot, hardware
 
 pytestmark = pytest.mark.integration
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0  # a busy machine with two cores
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in pat
 
 # From the doors down to the bottom; a part imports its own floor and those below.
 FLOORS = (
-    ("lab",),
-    ("serve", "cli", "doctor"),
+    ("__main__", "cli"),
+    ("lab", "serve", "doctor"),
     ("api", "web"),
     ("jobs",),
     ("workshop",),

@@ -35,6 +35,23 @@ def test_older_form() -> None:
     assert parse_copyright(OLD) == "GPL-2, LGPL-2.1, MIT"
 
 
+def test_old_form_that_refers_to_no_file() -> None:
+    text = "GNU Lesser General Public License, version 2\n\nLicense: see the GNU GPL v2.\n"
+    assert parse_copyright(text) == "GPL, LGPL"
+
+
+def test_a_named_licence_is_not_named_again_by_its_family() -> None:
+    text = "the GNU General Public License, see /usr/share/common-licenses/GPL-3"
+    assert parse_copyright(text) == "GPL-3"
+
+
+def test_names_with_or_in_them_and_exceptions() -> None:
+    text = (
+        "copyright-format/1.0\nLicense: GPL-2+-or-X11\n\nLicense: GPL-3+ with Autoconf exception\n"
+    )
+    assert parse_copyright(text) == "GPL-2+-or-X11, GPL-3+ with Autoconf exception"
+
+
 def test_nothing_readable() -> None:
     assert parse_copyright("See the web site.") == ""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.fleet.school import school_folders
 from provisioner.model.batch import BatchPlan, Policy
 from provisioner.model.release import (
     LOADER_BOOT_IMG,
@@ -21,6 +22,8 @@ from provisioner.workshop import desk
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station, open_station
 from tests.unit.workshop.robot import fake_boot_img, fake_core_img
+
+PLAIN = Policy()
 
 
 @pytest.fixture
@@ -45,8 +48,8 @@ def batch(station: Station) -> str:
     return open_batch(station)
 
 
-def open_batch(station: Station, name: str = "b1", size: int = 5, policy: Policy = Policy()) -> str:
-    school = next(station.settings.inventories_dir.iterdir()).name
+def open_batch(station: Station, name: str = "b1", size: int = 5, policy: Policy = PLAIN) -> str:
+    school = school_folders(station.settings.inventories_dir)[0].name
     plan = BatchPlan(name=name, school=school, release="lab", size=size, policy=policy)
     with station.database.transaction() as session:
         return desk.create_batch(station, session, plan, "test").name

@@ -115,7 +115,7 @@ class Robot:
 
     def work_until_imaged(self, manifest: Manifest) -> list[str]:
         """Carry out every order honestly; the verbs that were ordered."""
-        verbs = []
+        verbs: list[str] = []
         while (order := self.order()) is not None and len(verbs) < 9:
             verbs.append(order.work.verb)
             self.send(order, honest(order, manifest, self.installed_key.public))

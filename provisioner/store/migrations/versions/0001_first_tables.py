@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_batch"),
         sa.UniqueConstraint("name", name="uq_batch_name"),
     )
-    op.create_table(
+    counter = op.create_table(
         "counter",
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("value", sa.Integer(), nullable=False),
@@ -116,6 +116,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_run_machine_id", "run", ["machine_id"])
     op.create_index("ix_run_machine_state", "run", ["machine_id", "state"])
+    op.bulk_insert(counter, [{"name": "asset-tag", "value": 0}])
     _forbid_changes_to_events()
 
 
