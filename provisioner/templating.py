@@ -28,7 +28,7 @@ def environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(templates_folder()),
         undefined=StrictUndefined,
-        autoescape=_is_markup,
+        autoescape=_is_markup,  # noqa: S701 - a function: HTML yes, dnsmasq.conf no
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

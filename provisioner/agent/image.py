@@ -122,9 +122,10 @@ def prepare(
         with partition.pinned(disk, slots, sector):
             parts = partition.prove_division(disk, slots, sector)
             resume = holds_release(parts[2], work.release)
+        if not resume:
+            with opened_exclusively(work.disk) as target:
+                _clear(target, job, resume=False)
     if not resume:
-        with opened_exclusively(work.disk) as target:
-            _clear(target, job, resume=False)
         partition.divide(disk, slots)
     stack.enter_context(partition.pinned(disk, slots, sector))
     parts = partition.prove_division(disk, slots, sector)

@@ -6,6 +6,7 @@ station is asked each second while there is work; the work itself runs in the wo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from provisioner.agent import restart, screen
+from provisioner.agent import restart
 from provisioner.agent.client import RefusedError, StationClient
 from provisioner.agent.hardware import read_hardware
 from provisioner.agent.journey import Standing
@@ -205,12 +206,27 @@ def main() -> int:
         agent = build(home)
     except ProvisionerError as error:
         log.error("%s", error)
-        screen.show_once(Scene().troubled(explain(error)))
+        _show_once(Scene().troubled(explain(error)))
         time.sleep(30)
         return 1
     if home.kind is Surroundings.LIVE:
         release_leftovers()  # of an agent that was killed in this same system
-        show = screen.Shower(lambda: (agent.scene, agent.standing))
-        threading.Thread(target=show.run, name="screen", daemon=True).start()
+        _start_screen(agent)
     agent.run()
     return 0
+
+
+# Only the live environment has a screen of its own, and what it takes to draw on it (Pillow, a
+# Chinese font); an installed system belongs to its users, so the module is not even imported.
+def _start_screen(agent: Agent) -> None:
+    from provisioner.agent.screen import Shower
+
+    show = Shower(lambda: (agent.scene, agent.standing))
+    threading.Thread(target=show.run, name="screen", daemon=True).start()
+
+
+def _show_once(scene: Scene) -> None:
+    with contextlib.suppress(ImportError):
+        from provisioner.agent.screen import show_once
+
+        show_once(scene)

@@ -26,10 +26,14 @@ Look = Callable[[Session], list[TileView]]
 
 @dataclass(frozen=True)
 class Change:
-    """`tiles` are new or different since the last change; `gone` are machines that left."""
+    """`tiles` are new or different since the last change; `gone` are machines that left.
+
+    `everything` is how all tiles stand now.
+    """
 
     tiles: tuple[TileView, ...]
-    gone: tuple[int, ...] = ()
+    gone: tuple[int, ...]
+    everything: tuple[TileView, ...]
 
 
 async def watch_tiles(station: Station, look: Look) -> AsyncIterator[Change]:
@@ -57,9 +61,10 @@ def compare(seen: dict[int, TileView], now: dict[int, TileView]) -> Change:
     return Change(
         tiles=tuple(tile for number, tile in now.items() if seen.get(number) != tile),
         gone=tuple(number for number in seen if number not in now),
+        everything=tuple(now.values()),
     )
 
 
 def _in_transaction(station: Station, look: Look) -> list[TileView]:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         return look(session)

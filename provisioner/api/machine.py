@@ -34,6 +34,7 @@ from provisioner.workshop.station import Station
 
 MacParam = Annotated[str | None, Query(max_length=17)]
 JSON = "application/json"
+READ = ["GET", "HEAD"]
 # A registration with 64 disks is some 30 kB; a record with 10,000 samples is the largest.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 ENVELOPE = {
@@ -59,10 +60,12 @@ def make_machine_app(station: Station, netboot: NetbootSettings, live_files: Pat
 
 def _add_boot(app: FastAPI, station: Station, netboot: NetbootSettings) -> None:
     def decide(mac: str) -> BootDecision:
-        with station.database.transaction() as session:
+        with station.database.reading() as session:
             return decide_boot(session, station.settings, mac)
 
-    @app.get("/boot/boot.ipxe", response_class=PlainTextResponse, tags=["boot"])
+    @app.api_route(
+        "/boot/boot.ipxe", methods=READ, response_class=PlainTextResponse, tags=["boot"]
+    )
     def boot_ipxe(mac: MacParam = None) -> str:
         """The script for iPXE; without an address, the one that makes it ask with its address."""
         if mac is None:
@@ -70,7 +73,9 @@ def _add_boot(app: FastAPI, station: Station, netboot: NetbootSettings) -> None:
         address = parse_mac(mac)
         return ipxe_script(decide(address), netboot, address)
 
-    @app.get("/boot/grub.cfg", response_class=PlainTextResponse, tags=["boot"])
+    # After UEFI HTTP boot GRUB looks here for its configuration, and asks HEAD before each GET.
+    @app.api_route("/grub/grub.cfg", methods=READ, response_class=PlainTextResponse, tags=["boot"])
+    @app.api_route("/boot/grub.cfg", methods=READ, response_class=PlainTextResponse, tags=["boot"])
     def boot_grub(mac: MacParam = None) -> str:
         """The same for GRUB."""
         if mac is None:
@@ -80,12 +85,12 @@ def _add_boot(app: FastAPI, station: Station, netboot: NetbootSettings) -> None:
 
 
 def _add_files(app: FastAPI, station: Station, live_files: Path) -> None:
-    @app.api_route("/live/{name:path}", methods=["GET", "HEAD"], tags=["files"])
+    @app.api_route("/live/{name:path}", methods=READ, tags=["files"])
     def live_file(name: str) -> FileResponse:
         """Kernel, initramfs and loaders of the live environment; ranges are answered."""
         return _file(live_files, name)
 
-    @app.api_route("/releases/{release}/{name:path}", methods=["GET", "HEAD"], tags=["files"])
+    @app.api_route("/releases/{release}/{name:path}", methods=READ, tags=["files"])
     def release_file(release: ReleaseParam, name: str) -> FileResponse:
         """A file of a release; ranges are answered, so that a download can go on."""
         return _file(station.catalog.folder(release), name)

@@ -115,7 +115,7 @@ def _alive() -> Alive:
 
 @router.get("/batches", tags=["batches"], summary="All batches, the newest first")
 def list_batches(station: TheStation) -> list[views.BatchView]:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         return reading.batches(session)
 
 
@@ -134,7 +134,7 @@ def create_batch(station: TheStation, plan: BatchPlan) -> views.BatchView:
 
 @router.get("/batches/{name}", tags=["batches"], summary="One batch", responses=_NOT_FOUND)
 def get_batch(station: TheStation, name: Word) -> views.BatchView:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         return reading.batch(session, name)
 
 
@@ -152,7 +152,7 @@ def close_batch(station: TheStation, name: Word) -> views.BatchView:
 
 @router.get("/machines", tags=["machines"], summary="All machines, or those of a batch")
 def list_machines(station: TheStation, batch: Word | None = None) -> list[views.TileView]:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         if batch is not None:
             return reading.tiles(station, session, batch)
         return reading.all_tiles(station, session)
@@ -165,7 +165,7 @@ def list_machines(station: TheStation, batch: Word | None = None) -> list[views.
     responses=_NOT_FOUND,
 )
 def get_machine(station: TheStation, tag: Word) -> views.MachineView:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         return reading.machine(station, session, tag)
 
 
@@ -223,7 +223,7 @@ def hand_over(station: TheStation, tag: Word, receipt: Receipt) -> views.Machine
     responses=_NOT_FOUND,
 )
 def get_passport(station: TheStation, tag: Word) -> Response:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         sealed = seal_passport(station, session, desk.find_machine(session, tag))
     return Response(sealed, media_type="application/json")
 
@@ -236,7 +236,7 @@ def list_events(
     kind: Word | None = None,
     machine: Annotated[Word | None, Query(description="asset tag")] = None,
 ) -> list[views.EventView]:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         return reading.events(session, after=after, limit=limit, kind=kind, machine=machine)
 
 
@@ -272,7 +272,7 @@ def get_school(station: TheStation, name: Word) -> views.SchoolView:
     responses=_NOT_FOUND,
 )
 def get_summary(station: TheStation, batch: Word) -> views.Summary:
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         return reading.summary(session, batch)
 
 
@@ -285,7 +285,7 @@ def get_summary(station: TheStation, batch: Word) -> views.Summary:
 )
 def live(station: TheStation, batch: Word | None = None) -> EventSourceResponse:
     if batch is not None:
-        with station.database.transaction() as session:
+        with station.database.reading() as session:
             desk.find_batch(session, batch)
     return EventSourceResponse(_live_events(station, batch), ping=HEARTBEAT_S)
 

@@ -62,7 +62,7 @@ def open_(office: Office, name: str, school: str, release: str, size: int, open_
 @pass_office
 def list_(office: Office, as_json: bool) -> None:
     """List all batches, the newest first."""
-    with office.transaction() as session:
+    with office.reading() as session:
         show_list(reading.batches(session), COLUMNS, as_json, "No batch yet.")
 
 
@@ -72,7 +72,7 @@ def list_(office: Office, as_json: bool) -> None:
 @pass_office
 def show(office: Office, name: str, as_json: bool) -> None:
     """Show one batch."""
-    with office.transaction() as session:
+    with office.reading() as session:
         _show(reading.batch(session, name), as_json)
 
 
@@ -82,7 +82,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @pass_office
 def summary(office: Office, name: str, as_json: bool) -> None:
     """Print what a batch has come to, with the evidence of every stage, as JSON."""
-    with office.transaction() as session:
+    with office.reading() as session:
         print_json(reading.summary(session, name))
 
 

@@ -31,7 +31,7 @@ COLUMNS: tuple[Column[EventView], ...] = (
 def events(office: Office, after: int | None, limit: int, kind: str | None,
            machine: str | None, as_json: bool) -> None:  # fmt: skip
     """Show the journal: the latest events, or those behind a number."""
-    with office.transaction() as session:
+    with office.reading() as session:
         found = reading.events(session, after=after or 0, limit=limit, kind=kind, machine=machine,
                                newest=after is None)  # fmt: skip
     found = found if after is not None else found[::-1]

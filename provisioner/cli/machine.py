@@ -55,7 +55,7 @@ def group() -> None:
 @pass_office
 def list_(office: Office, batch: str | None, as_json: bool) -> None:
     """List machines by asset tag."""
-    with office.transaction() as session:
+    with office.reading() as session:
         if batch:
             tiles = reading.tiles(office.station, session, batch)
         else:
@@ -69,7 +69,7 @@ def list_(office: Office, batch: str | None, as_json: bool) -> None:
 @pass_office
 def show(office: Office, tag: str, as_json: bool) -> None:
     """Show one machine: hardware, disks, stages."""
-    with office.transaction() as session:
+    with office.reading() as session:
         machine = reading.machine(office.station, session, tag)
     if as_json:
         print_json(machine)
@@ -96,7 +96,7 @@ def try_again(office: Office, tag: str) -> None:
 @pass_office
 def use_disk(office: Office, tag: str, serial: str, yes: bool) -> None:
     """Say which disk of a machine is used. EVERYTHING ON IT IS ERASED."""
-    with office.transaction() as session:
+    with office.reading() as session:
         machine = reading.machine(office.station, session, tag)
     disk = next((d.disk for d in machine.disks if d.disk.serial == serial), None)
     what = printable(describe(disk)) if disk else f"the disk {printable(serial)}"
@@ -113,7 +113,7 @@ def use_disk(office: Office, tag: str, serial: str, yes: bool) -> None:
 @pass_office
 def redo(office: Office, tag: str, stage: str, yes: bool) -> None:
     """Do a stage again; everything after it is no longer proved."""
-    with office.transaction() as session:
+    with office.reading() as session:
         machine = reading.machine(office.station, session, tag)
     if stage in (Verb.DIAGNOSE, Verb.WIPE, Verb.IMAGE):
         disk = describe(machine.target) if machine.target else "its disk"
@@ -130,7 +130,7 @@ def redo(office: Office, tag: str, stage: str, yes: bool) -> None:
 @pass_office
 def passport(office: Office, tag: str, output: Path | None) -> None:
     """Print a machine's signed passport (a DSSE envelope in JSON)."""
-    with office.transaction() as session:
+    with office.reading() as session:
         sealed = seal_passport(office.station, session, desk.find_machine(session, tag))
     if output is None:
         click.echo(sealed)

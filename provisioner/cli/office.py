@@ -51,8 +51,14 @@ class Office:
         return load_settings(**self._overrides, **given)
 
     @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A look at the station's database that keeps nobody waiting."""
+        with self.station.database.reading() as session:
+            yield session
+
+    @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One transaction of the station's database."""
+        """One change of the station's database, made wholly or not at all."""
         with self.station.database.transaction() as session:
             yield session
 

@@ -17,7 +17,7 @@ def verify(office: Office, machine: str) -> None:
     """Run every check on a machine again, now."""
     from provisioner.jobs import run_now
 
-    with office.transaction() as session:
+    with office.reading() as session:
         row = desk.find_machine(session, machine)
         number, tag = row.id, row.asset_tag
     outcome = run_now(office.serving_station(), number, Verb.VERIFY)

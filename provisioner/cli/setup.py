@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import get_completion_class
@@ -13,9 +13,12 @@ from provisioner.cli.output import Column, json_option, print_json, show_list
 from provisioner.errors import StationError
 from provisioner.settings import Settings
 
+if TYPE_CHECKING:
+    from provisioner.doctor import Finding
+
 SHELLS = ("bash", "zsh", "fish")
 FINDING_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-FINDINGS: tuple[Column[Any], ...] = (
+FINDINGS: tuple[Column[Finding], ...] = (
     Column("", lambda f: f.level, lambda f: FINDING_STYLES.get(f.level, "")),
     Column("what", lambda f: f.what),
     Column("found", lambda f: f.found),

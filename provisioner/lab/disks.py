@@ -54,8 +54,9 @@ def _mbr_row(row: MbrPartition) -> bytes:
 
 def ntfs_boot_sector(sectors: int, serial: int) -> bytes:
     """The first sector of an NTFS file system of 4 KiB clusters, its MFT in cluster 4."""
-    head = b"\xeb\x52\x90NTFS    " + struct.pack("<HBHBHHBHHHII", 512, 8, 0, 0, 0, 0, 0xF8, 0, 63, 255,
-                                                 PARTITION_START, 0)  # fmt: skip
+    # Bytes a sector, sectors a cluster, media (hard disk), sectors a track, heads, hidden sectors
+    geometry = (512, 8, 0, 0, 0, 0, 0xF8, 0, 63, 255, PARTITION_START, 0)
+    head = b"\xeb\x52\x90NTFS    " + struct.pack("<HBHBHHBHHHII", *geometry)
     body = struct.pack("<IQQQIIQ", 0x00800080, sectors - 1, 4, 2, 0xF6, 1, serial)
     return (head + body).ljust(510, b"\0") + b"\x55\xaa"
 
@@ -180,7 +181,7 @@ def _mark(serial: str, chance: random.Random) -> bytes:
 
 
 def _somebodys_files(chance: random.Random) -> list[tuple[str, bytes]]:
-    letter = "Dear grandmother,\n\nthe pictures of the summer are on this stick.\n".encode()
+    letter = b"Dear grandmother,\n\nthe pictures of the summer are on this stick.\n"
     pictures = [(f"img{number:04d}.jpg", chance.randbytes(700_000)) for number in range(1, 6)]
     return [("letter.txt", letter), *pictures]
 

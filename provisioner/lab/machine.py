@@ -62,7 +62,7 @@ class VirtualPC(Model):
     """A PC as one would write it on a delivery note.
 
     `clock`: what a dead battery makes the clock say at each power-on (ISO 8601); None for a
-    good clock. `memory_mib` in MiB.
+    good clock. `memory_mib` in MiB. `pxe`: UEFI firmware tries TFTP before it tries HTTP boot.
     """
 
     name: Name
@@ -75,6 +75,7 @@ class VirtualPC(Model):
     disks: tuple[VirtualDisk, ...] = ()
     smbios: tuple[Smbios, ...] = ()
     clock: str | None = None
+    pxe: bool = True
 
 
 class Wiring(Model):
@@ -117,8 +118,11 @@ def _board(pc: VirtualPC, files: FirmwareFiles | None, wiring: Wiring) -> list[s
     if files.smm:
         words += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
         words += ["-global", "ICH9-LPC.disable_s3=1"]
+    if not pc.pxe:
+        words += ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n"]
     return [
         *words,
+        "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
         "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_value(files.code)}",
         "-drive", f"if=pflash,format=raw,unit=1,file={_value(wiring.variables)}",
     ]  # fmt: skip

@@ -28,6 +28,8 @@ GRUB_PATH = "/boot/grub.cfg"
 KernelArgument = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,:=@/+%-]{0,499}$")
 ]
+# The serial number of a FAT file system as blkid and GRUB write it.
+FatUuid = Annotated[str, StringConstraints(pattern=r"^[0-9A-F]{4}-[0-9A-F]{4}$")]
 _MAC = TypeAdapter(Mac)
 _MESSAGE_CHARACTERS = re.compile(r"[^A-Za-z0-9 .,:/()+_-]")
 
@@ -41,12 +43,17 @@ class BootAction(StrEnum):
 
 
 class BootDecision(Model):
-    """What one machine shall boot now. `retry_s`: seconds until it asks again."""
+    """What one machine shall boot now.
+
+    `retry_s`: seconds until it asks again. `esp_uuid`: the EFI system partition of the disk that
+    was imaged; without it the first disk that holds a loader is taken.
+    """
 
     action: BootAction
     message: ShortText = ""
     arguments: tuple[KernelArgument, ...] = ()
     retry_s: int = Field(default=10, ge=1, le=600)
+    esp_uuid: FatUuid | None = None
 
 
 def parse_mac(text: str) -> str:
@@ -104,6 +111,7 @@ def _values(decision: BootDecision, settings: NetbootSettings, mac: str) -> dict
         "action": decision.action.value,
         "message": plain(decision.message),
         "retry_s": decision.retry_s,
+        "esp_uuid": decision.esp_uuid,
         "arguments": kernel_arguments(decision, settings, mac),
         "url": settings.station_url,
         "kernel": KERNEL_PATH,

@@ -1,6 +1,6 @@
 """A TFTP client of one purpose: to see that our own server hands out a file (RFC 1350).
 
-    python3 -m provisioner.netboot.tftp ADDRESS FILE
+python3 -m provisioner.netboot.tftp ADDRESS FILE
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.errors import ProofMissingError, StationError
+from provisioner.release.boxed import boxed
 from provisioner.release.cache import Cache, key_of
 from provisioner.release.packages import ARCHITECTURE, Packages
 from provisioner.release.sources import KEYRING
@@ -51,7 +52,8 @@ def ensure_tree(
         _check_digests(packages)
         with cache.workspace() as work:
             archive = work / "tree.tar.zst"
-            run(_command(plan, packages, options, work, archive), timeout_s=BOOTSTRAP_S,
+            command = _command(plan, packages, options, work, archive)
+            run(boxed(*command), timeout_s=BOOTSTRAP_S,
                 env={"SOURCE_DATE_EPOCH": str(packages.epoch), "TMPDIR": str(work)})  # fmt: skip
             archive.rename(out)
 

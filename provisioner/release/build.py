@@ -35,7 +35,13 @@ from provisioner.release.initramfs import install_scripts, make_initramfs
 from provisioner.release.licences import read_licence
 from provisioner.release.loader import X64, Loaders, check_pe, ensure_loaders
 from provisioner.release.packages import ARCHITECTURE, Packages, PrivateApt, packages_of
-from provisioner.release.recipe import Recipe, load_recipe, recipe_digest
+from provisioner.release.recipe import (
+    INITRAMFS,
+    Recipe,
+    folder_digest,
+    load_recipe,
+    recipe_digest,
+)
 from provisioner.release.sources import station_apt_options, station_mirror
 from provisioner.release.tree import (
     clean,
@@ -46,6 +52,7 @@ from provisioner.release.tree import (
 )
 
 Report = Callable[[str, float], None]
+CACHE = "build"  # the builder's own part of the cache folder
 GENERATION = 1  # part of the cached pieces' keys: raise it when the way they are made changes
 
 
@@ -87,7 +94,7 @@ def build_release(
     Raises ConfigError (recipe), StationError (network, disk, rights), ProofMissingError.
     """
     recipe = load_recipe(recipe_folder)
-    store = Cache(cache)
+    store = Cache(cache / CACHE)
     with _disk_full_explained(), store.locked(lambda: report("Waiting for another build", 0.0)):
         catalog.sweep()
         materials = gather(recipe, store, mirror, report, source_date_epoch)
@@ -158,9 +165,10 @@ def make_system(
     prune_modules(tree, recipe.modules.keep, recipe.modules.drop)
     install_scripts(recipe, tree)
     report("Making the initramfs", 0.5)
+    parts = [folder_digest(source) for source in recipe.sources(INITRAMFS)]
     initrd = cache.entry(
         "initramfs",
-        key_of(GENERATION, materials.packages.key, recipe_digest(recipe), epoch),
+        key_of(GENERATION, materials.archive.name, recipe.modules, parts, epoch),
         lambda out: make_initramfs(tree, out, epoch),
     )
     (folder / INITRD).write_bytes(initrd.read_bytes())
@@ -178,7 +186,6 @@ def make_live(materials: Materials, tree: Path, folder: Path, cache: Cache, repo
     """A live environment: kernel, and one initramfs with everything in it."""
     recipe = materials.recipe
     copy_kernel(tree, folder)
-    layer = folder.parent / f"{folder.name}-layer"
     with cache.workspace() as work:
         layer = work / "layer"
         layer.mkdir()

@@ -17,6 +17,8 @@ from pathlib import Path
 from provisioner.errors import StationError
 
 WORK = "work"
+# Entries that no build used for so long go.
+KEEP_DAYS = 60
 
 
 class Cache:
@@ -85,8 +87,17 @@ class Cache:
         return path
 
     def _sweep(self) -> None:
-        """Remove what a build that was cut short left behind; the lock says nobody uses it."""
+        """Remove what a build that was cut short left behind; the lock says nobody uses it.
+
+        Entries go when they are older than any that a build used lately; measured against each
+        other and not by the clock, which may have jumped.
+        """
         shutil.rmtree(self.root / WORK, ignore_errors=True)
+        entries = {path: path.stat().st_mtime for path in self.root.glob("*/*")}
+        newest = max(entries.values(), default=0.0)
+        for path, used in entries.items():
+            if used < newest - KEEP_DAYS * 86_400:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def key_of(*parts: object) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import provisioner
 from provisioner.errors import ConfigError
+from provisioner.release.boxed import run_inside
 from provisioner.release.cache import key_of
 from provisioner.release.recipe import FILES, Recipe, folder_digest
 from provisioner.release.tree import copy_files, remove
-from provisioner.run import run
 
 PACKAGE = Path(provisioner.__file__).parent
 # Where the agent lies on a machine; its unit has this folder's parent as PYTHONPATH.
@@ -64,10 +64,10 @@ def add_agent(layer: Path, tree: Path) -> None:
     if inside != home:
         remove(inside.parent)
         shutil.copytree(home, inside)
-    run(
-        ["chroot", tree, "python3", "-m", "compileall", "-q", "--invalidation-mode",
-         "unchecked-hash", f"/{AGENT_HOME}"],
-        timeout_s=COMPILE_S, env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""},
+    run_inside(
+        tree, "python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
+        f"/{AGENT_HOME}", timeout_s=COMPILE_S,
+        env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": ""},
     )  # fmt: skip
     if inside != home:
         remove(home)

@@ -1,7 +1,8 @@
 """The initramfs of an installed system, made by initramfs-tools inside its own tree.
 
 The recipe's `initramfs/` folder lies over /etc/initramfs-tools: `initramfs.conf`, `hooks/` and
-`scripts/`, the latter with the program that `boot=` on the kernel's command line names.
+`scripts/`, the latter with the program that `boot=` on the kernel's command line names. It is
+made before the recipe's `files/` are in the tree, so that changing those does not make it anew.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from provisioner.errors import ConfigError, ProofMissingError
+from provisioner.release.boxed import run_inside
 from provisioner.release.recipe import INITRAMFS, Recipe
 from provisioner.release.tree import kernel_version, remove
-from provisioner.run import run
 
 MAKE_S = 1800
 PLACE = Path("etc/initramfs-tools")
@@ -44,12 +45,9 @@ def install_scripts(recipe: Recipe, tree: Path) -> None:
 def make_initramfs(tree: Path, out: Path, epoch: int) -> None:
     """Run mkinitramfs in the tree, with a /proc of its own. The same tree gives the same bytes."""
     inside = Path("tmp/initrd.img")
-    run(
-        ["unshare", "--mount", "--pid", "--fork", f"--root={tree}", "--mount-proc",
-         "mkinitramfs", "-o", f"/{inside}", kernel_version(tree)],
-        timeout_s=MAKE_S,
-        env={"SOURCE_DATE_EPOCH": str(epoch), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-             "TMPDIR": "/tmp"},  # noqa: S108 - the tree's own
+    run_inside(
+        tree, "mkinitramfs", "-o", f"/{inside}", kernel_version(tree), timeout_s=MAKE_S,
+        env={"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": "/tmp"},  # noqa: S108 - the tree's own
     )  # fmt: skip
     made = tree / inside
     if not made.is_file() or not made.read_bytes()[:6].startswith(MAGICS):

@@ -26,6 +26,7 @@ from provisioner.model.release import (
 )
 from provisioner.release import bios
 from provisioner.release.bootstrap import name_and_version
+from provisioner.release.boxed import run_inside
 from provisioner.release.cache import Cache, key_of
 from provisioner.release.licences import read_licence
 from provisioner.release.packages import Deb, Packages, PrivateApt
@@ -177,6 +178,8 @@ def _make_live(tools: Path, out: Path) -> None:
 
 def _mkimage(tools: Path, form: str, prefix: str, modules: Sequence[str], out: Path) -> None:
     inside = "tmp/image"
-    run(["chroot", tools, "grub-mkimage", "-O", form, "-p", prefix, "-o", f"/{inside}",
-         *sorted(modules)], timeout_s=MAKE_S)  # fmt: skip
+    run_inside(
+        tools, "grub-mkimage", "-O", form, "-p", prefix, "-o", f"/{inside}", *sorted(modules),
+        timeout_s=MAKE_S,
+    )  # fmt: skip
     (tools / inside).rename(out)

@@ -8,6 +8,7 @@ bytes, whichever day it is.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class PrivateApt:
                 raise StationError(
                     f"{deb.file} did not arrive whole.", "Is the disk full? Then build again."
                 )
+            os.utime(self._debs / deb.file)  # used now: the cache keeps it
         return Packages(tuple(debs), self._debs, self.sources)
 
     def names(self) -> list[str]:

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from provisioner.release.boxed import run_inside
 from provisioner.release.patterns import compile_patterns
-from provisioner.run import run
 
 MODULES = Path("usr/lib/modules")
 # Made anew on each machine, or of no use there. Folders stay, what is in them goes.
@@ -128,7 +128,7 @@ def prune_modules(root: Path, keep: Iterable[str], drop: Iterable[str]) -> None:
                 path.rmdir()
         elif path.relative_to(base).as_posix() not in wanted:
             path.unlink()
-    run(["chroot", root, "depmod", "-a", version], timeout_s=120)
+    run_inside(root, "depmod", "-a", version, timeout_s=120)
 
 
 def module_needs(root: Path, version: str) -> dict[str, list[str]]:

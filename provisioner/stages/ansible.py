@@ -24,7 +24,7 @@ from typing import Any
 import ansible_runner
 
 from provisioner import yaml_file
-from provisioner.errors import ConfigError, UnreachableError, UntrustedError
+from provisioner.errors import CommandError, ConfigError, UnreachableError, UntrustedError
 from provisioner.model.base import Model
 from provisioner.model.school import SeatedMachine
 from provisioner.run import run
@@ -118,8 +118,10 @@ def shared_connections(key: Path, known_hosts: Path) -> Iterator[SshAccess]:
             yield access
         finally:
             for socket in access.sockets.iterdir():
-                run(["ssh", "-F", "none", "-S", socket, "-O", "exit", "machine"],
-                    timeout_s=CLOSE_TIMEOUT_S, check=False)  # fmt: skip
+                # One that does not end now ends by itself after CONTROL_PERSIST_S.
+                with contextlib.suppress(CommandError):
+                    run(["ssh", "-F", "none", "-S", socket, "-O", "exit", "machine"],
+                        timeout_s=CLOSE_TIMEOUT_S, check=False)  # fmt: skip
 
 
 def run_play(
@@ -259,7 +261,8 @@ class _Listener:
 def _failure(data: Mapping[str, Any]) -> tuple[str, str]:
     """The task's name and what it said, without control characters."""
     result = data.get("res") or {}
-    words = [str(result.get(key)) for key in ("msg", "stderr", "module_stderr") if result.get(key)]
+    said = ("msg", "stderr", "stdout", "module_stderr", "module_stdout")
+    words = [str(result.get(key)) for key in said if result.get(key)]
     text = "".join(char if char.isprintable() else " " for char in " ".join(words))
     return str(data.get("task", "")), text[:MAX_MESSAGE]
 
@@ -317,6 +320,7 @@ def _environment(play: Play, folder: Path, access: SshAccess | None) -> dict[str
         "ControlMaster": "auto",
         "ControlPersist": f"{CONTROL_PERSIST_S}s",
         "ServerAliveInterval": 15,
+        "ServerAliveCountMax": 8,  # two minutes: an old PC may stall that long on its disk
     }
     words = " ".join(f"-o {name}={shlex.quote(str(value))}" for name, value in options.items())
     return {

@@ -7,6 +7,7 @@ Ansible finds by asking the machine anew, is the proof that the first run took e
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,7 @@ def configure_machine(
 ) -> ConfigureEvidence:
     """Configure one machine and look again; the logs of both runs stay in `folder`.
 
+    Logs of an earlier attempt in the same folder are replaced.
     `known_hosts` pins the machine's own host key; `timeout_s` is for each run. What goes wrong
     on the machine is in the evidence. Raises UnreachableError when it does not answer,
     UntrustedError when it shows another host key, NotFoundError for a seat that is not there.
@@ -95,6 +97,7 @@ def configure_machine(
     recaps: list[PlayRecap] = []
     with shared_connections(workplace.ssh_key, known_hosts) as access:
         for name, share in (("first", _part(report, 0.0)), ("again", _part(report, FIRST_SHARE))):
+            shutil.rmtree(folder / name, ignore_errors=True)
             recaps.append(
                 run_play(play, folder / name, access=access, timeout_s=timeout_s,
                          report=share, cancelled=cancelled)

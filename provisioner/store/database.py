@@ -38,6 +38,12 @@ class Database:
         with self._sessions.begin() as session:
             yield session
 
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only looks: it waits for no writer and keeps none waiting."""
+        with Session(self.engine.execution_options(only_reads=True)) as session:
+            yield session
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -61,12 +67,14 @@ def _make_engine(url: str) -> Engine:
         # writers into "database is locked"; we begin immediately ourselves (below).
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
-        # FULL: what a machine was told to destroy must be on disk before it is told.
+        # FULL: what a machine was told to destroy must be on disk before it is told. What is
+        # heard each second is therefore not written at all (see workshop.dialogue).
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        only_reads = connection.get_execution_options().get("only_reads")
+        connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
     return engine

@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 def today(visitor: TheVisitor) -> Response:
     """What every PC is doing, those that need a hand first."""
-    with visitor.station.database.transaction() as session:
+    with visitor.station.database.reading() as session:
         tiles = reading.tiles(visitor.station, session)
         batches = parts.batches_in_work(reading.batches(session), tiles)
     return visitor.page("today", tiles=parts.in_order(tiles), batches=batches)
@@ -36,7 +36,7 @@ def today(visitor: TheVisitor) -> Response:
 @router.get("/machines/{tag}")
 def machine(visitor: TheVisitor, tag: Word) -> Response:
     """One machine: passport, evidence, events, and what a person can decide."""
-    with visitor.station.database.transaction() as session:
+    with visitor.station.database.reading() as session:
         view = reading.machine(visitor.station, session, tag)
         events = reading.events(session, machine=tag, limit=EVENTS_ON_A_PAGE, newest=True)
     reached = view.tile.milestone
@@ -52,7 +52,7 @@ def machine(visitor: TheVisitor, tag: Word) -> Response:
 @router.get("/machines/{tag}/passport")
 def passport(visitor: TheVisitor, tag: Word) -> Response:
     """The signed passport as a file."""
-    with visitor.station.database.transaction() as session:
+    with visitor.station.database.reading() as session:
         row = desk.find_machine(session, tag)
         sealed, name = seal_passport(visitor.station, session, row), row.asset_tag
     headers = {"Content-Disposition": f'attachment; filename="{name}.json"'}
@@ -70,7 +70,7 @@ def batches_page(
 ) -> Response:
     """The page of batches; `filled` is what already stands in the form, `problem` its mistake."""
     station = visitor.station
-    with station.database.transaction() as session:
+    with station.database.reading() as session:
         found = reading.batches(session)
     return visitor.page(
         "batches",
@@ -87,7 +87,7 @@ def batches_page(
 @router.get("/batches/{name}")
 def batch(visitor: TheVisitor, name: Word) -> Response:
     """One batch and its machines."""
-    with visitor.station.database.transaction() as session:
+    with visitor.station.database.reading() as session:
         view = reading.batch(session, name)
         tiles = reading.tiles(visitor.station, session, name)
     return visitor.page("batch", batch=view, tiles=parts.in_order(tiles))
@@ -101,7 +101,7 @@ def journal(
     before: Annotated[int | None, Query(gt=0, lt=2**63)] = None,
 ) -> Response:
     """Who did what, the newest first."""
-    with visitor.station.database.transaction() as session:
+    with visitor.station.database.reading() as session:
         events = reading.events(
             session, before=before, limit=EVENTS_ON_A_PAGE, kind=kind or None,
             machine=machine or None, newest=True,

@@ -7,7 +7,7 @@ during and without the stream.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
@@ -16,6 +16,7 @@ from sse_starlette import EventSourceResponse
 from provisioner.api import reading
 from provisioner.api.live import watch_tiles
 from provisioner.api.operator import HEARTBEAT_S, Word
+from provisioner.api.views import TileView
 from provisioner.web import parts
 from provisioner.web.page import TheVisitor, Visitor
 from provisioner.workshop import desk
@@ -28,7 +29,7 @@ Sent = dict[str, str]
 def live(visitor: TheVisitor, batch: Word | None = None) -> EventSourceResponse:
     """The tiles of Today, or of one batch."""
     if batch is not None:
-        with visitor.station.database.transaction() as session:
+        with visitor.station.database.reading() as session:
             desk.find_batch(session, batch)
     return EventSourceResponse(_tiles(visitor, batch), ping=HEARTBEAT_S)
 
@@ -36,7 +37,7 @@ def live(visitor: TheVisitor, batch: Word | None = None) -> EventSourceResponse:
 @router.get("/machines/{tag}/live")
 def live_machine(visitor: TheVisitor, tag: Word) -> EventSourceResponse:
     """What changes on one machine's page."""
-    with visitor.station.database.transaction() as session:
+    with visitor.station.database.reading() as session:
         number = desk.find_machine(session, tag).id
     return EventSourceResponse(_machine(visitor, tag, number), ping=HEARTBEAT_S)
 
@@ -49,7 +50,7 @@ async def _tiles(visitor: Visitor, batch: str | None) -> AsyncIterator[Sent]:
             yield _part(f"tile-{tile.id}", html, parts.order_of(tile))
         for number in change.gone:
             yield {"event": "gone", "data": json.dumps({"id": f"tile-{number}"})}
-        html = await run_sync(_batches, visitor, batch)
+        html = await run_sync(_batches, visitor, batch, change.everything)
         if html != before:
             before = html
             yield _part("batches", html)
@@ -70,17 +71,16 @@ def _part(name: str, html: str, order: str | None = None) -> Sent:
     return {"event": "part", "data": json.dumps({"id": name, "html": html, "order": order})}
 
 
-def _batches(visitor: Visitor, batch: str | None) -> str:
-    with visitor.station.database.transaction() as session:
+def _batches(visitor: Visitor, batch: str | None, tiles: Sequence[TileView]) -> str:
+    with visitor.station.database.reading() as session:
         if batch is not None:
             found = [reading.batch(session, batch)]
         else:
-            tiles = reading.tiles(visitor.station, session)
             found = parts.batches_in_work(reading.batches(session), tiles)
     return visitor.fragment("_batches", batches=found)
 
 
 def _stages(visitor: Visitor, tag: Word) -> str:
-    with visitor.station.database.transaction() as session:
+    with visitor.station.database.reading() as session:
         view = reading.machine(visitor.station, session, tag)
     return visitor.fragment("_stages", machine=view)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provisioner.lifecycle import Milestone, needs_live_environment
+from provisioner.lifecycle import Milestone, RunState, Verb, needs_live_environment
 from provisioner.netboot.menus import BootAction, BootDecision
 from provisioner.settings import Settings
-from provisioner.store.tables import MachineMacRow, MachineRow
+from provisioner.store.tables import MachineMacRow, MachineRow, RunRow
 
 
 def decide_boot(session: Session, settings: Settings, mac: str) -> BootDecision:
@@ -23,4 +24,18 @@ def decide_boot(session: Session, settings: Settings, mac: str) -> BootDecision:
     machine = session.get_one(MachineRow, row.machine_id)
     if needs_live_environment(Milestone(machine.milestone)):
         return live
-    return BootDecision(action=BootAction.LOCAL)
+    return BootDecision(action=BootAction.LOCAL, esp_uuid=_esp(session, machine))
+
+
+def _esp(session: Session, machine: MachineRow) -> str | None:
+    """The EFI system partition of the disk that was imaged, so that no other disk is started."""
+    query = select(RunRow.evidence).where(
+        RunRow.machine_id == machine.id,
+        RunRow.verb == Verb.IMAGE,
+        RunRow.state == RunState.SUCCEEDED,
+    )
+    evidence = session.scalars(query.order_by(RunRow.id.desc())).first() or {}
+    for part in evidence.get("partitions", ()):
+        if part["label"] == "ESP":
+            return part["filesystem_uuid"] or None
+    return None

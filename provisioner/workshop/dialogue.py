@@ -7,11 +7,11 @@ request only.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from datetime import timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from provisioner.errors import NotFoundError, UntrustedError, WrongStateError
@@ -37,7 +37,8 @@ from provisioner.workshop.station import Station
 POLL_IDLE_S = 2.0
 POLL_INSTALLED_S = 5.0
 
-Act = Callable[[Session, MachineRow, MachineKeyRow], str | None]
+# "Last seen" is accurate to this; more would only wear out the station's disk.
+NOTE_EVERY = timedelta(seconds=10)
 
 
 class Dialogue:
@@ -49,6 +50,8 @@ class Dialogue:
 
     def __init__(self, station: Station) -> None:
         self._station = station
+        self._lock = threading.Lock()
+        self._counters: dict[str, int] = {}
 
     def register(self, body: bytes, address: str) -> str:
         request, key = open_envelope(body, RegisterRequest, trusted=None)
@@ -65,71 +68,81 @@ class Dialogue:
                 session.add(row)
                 self._retire_other_keys(session, machine, row)
             else:
-                machine = self._heard(session, row, request)
+                machine = session.get_one(MachineRow, row.machine_id)
+                self._accept(row, request)
+                self._heard(row, machine, request)
             self._update(session, machine, request, address)
             reply = self._reply(machine, key, request)
         self._station.board.touch()
         return reply
 
     def poll(self, body: bytes, address: str) -> str:
+        """The question that comes each second from each machine; most write nothing."""
         request, key = open_envelope(body, PollRequest, trusted=None)
-
-        def act(session: Session, machine: MachineRow, row: MachineKeyRow) -> str | None:
+        with self._station.database.reading() as session:
+            row, machine = self._known(session, key)
+            self._accept(row, request)
             if request.progress is not None:
                 self._show(session, machine, request)
-                return None
-            if row.surroundings == Surroundings.INSTALLED:
-                return None
-            before = machine.milestone, machine.needs_hand
-            order = path.next_order(self._station, session, machine, key)
-            if order or before != (machine.milestone, machine.needs_hand):
-                self._station.board.touch()
-            return order
+            idle = request.progress is None and row.surroundings == Surroundings.LIVE
+            if not idle and now() - machine.last_seen < NOTE_EVERY:
+                return self._reply(machine, key, request)
+        with self._station.database.transaction() as session:
+            row, machine = self._known(session, key)
+            if now() - machine.last_seen >= NOTE_EVERY:
+                machine.last_seen = now()
+            order = self._next_order(session, machine, key) if idle else None
+            return self._reply(machine, key, request, order)
 
-        return self._answer(key, request, act)
+    def _next_order(self, session: Session, machine: MachineRow, key: str) -> str | None:
+        before = machine.milestone, machine.needs_hand
+        order = path.next_order(self._station, session, machine, key)
+        if order or before != (machine.milestone, machine.needs_hand):
+            self._station.board.touch()
+        return order
 
     def record(self, body: bytes, address: str) -> str:
         request, key = open_envelope(body, RecordRequest, trusted=None)
 
-        def act(session: Session, machine: MachineRow, row: MachineKeyRow) -> str | None:
+        with self._station.database.transaction() as session:
+            row, machine = self._known(session, key)
+            self._accept(row, request)
+            self._heard(row, machine, request)
             run = session.scalar(select(RunRow).where(RunRow.order_id == request.record.order))
             if run is None or run.machine_id != machine.id or run.order_key != key:
                 note(session, "record-refused", machine=machine, order=request.record.order)
-                return None
-            if run.ended_at is None:  # a record sent again after a lost answer changes nothing
+            elif run.ended_at is None:  # a record sent again after a lost answer changes nothing
                 path.judge_record(self._station, session, machine, run, request.record)
-            self._station.board.clear(machine.id)
-            return None
+            reply = self._reply(machine, key, request)
+        self._station.board.clear(machine.id)
+        return reply
 
-        return self._answer(key, request, act)
+    def _known(self, session: Session, key: str) -> tuple[MachineKeyRow, MachineRow]:
+        row = session.get(MachineKeyRow, key)
+        if row is None:
+            raise NotFoundError("This machine is not registered.", "It registers by itself.")
+        return row, session.get_one(MachineRow, row.machine_id)
 
-    def _answer(self, key: str, request: Request, act: Act) -> str:
-        with self._station.database.transaction() as session:
-            row = session.get(MachineKeyRow, key)
-            if row is None:
-                raise NotFoundError("This machine is not registered.", "It registers by itself.")
-            machine = self._heard(session, row, request)
-            order = act(session, machine, row)
-            return self._reply(machine, key, request, order)
+    def _accept(self, row: MachineKeyRow, request: Request) -> None:
+        """Refuse a request that was played again, or whose key has been replaced.
 
-    def _heard(self, session: Session, row: MachineKeyRow, request: Request) -> MachineRow:
-        """Accept a request of a known key, unless it was played again or the key is retired."""
+        Counters of polls are remembered in memory only. After a restart of the station an old
+        poll could be played once more: its answer is sealed for the machine that asked, and an
+        order in it is the one that is open anyway.
+        """
         if row.retired:
             raise UntrustedError(
                 "Another start of this machine has taken this key's place.",
                 "If the machine was not restarted, somebody is imitating it.",
             )
-        statement = (
-            update(MachineKeyRow)
-            .where(MachineKeyRow.key == row.key, MachineKeyRow.counter < request.counter)
-            .values(counter=request.counter)
-        )
-        result = session.execute(statement)
-        if not isinstance(result, CursorResult) or result.rowcount != 1:
-            raise UntrustedError("This request was used before.")
-        machine = session.get_one(MachineRow, row.machine_id)
-        machine.last_seen = now()
-        return machine
+        with self._lock:
+            if request.counter <= max(row.counter, self._counters.get(row.key, 0)):
+                raise UntrustedError("This request was used before.")
+            self._counters[row.key] = request.counter
+
+    @staticmethod
+    def _heard(row: MachineKeyRow, machine: MachineRow, request: Request) -> None:
+        row.counter, machine.last_seen = request.counter, now()
 
     def _recognise(self, session: Session, request: RegisterRequest, key: str) -> MachineRow:
         if request.boot.surroundings is Surroundings.INSTALLED:

@@ -13,7 +13,7 @@ from typing import Any
 
 from provisioner.checks.catalog import expected_checks
 from provisioner.checks.promises import promises_for
-from provisioner.errors import UnreachableError, WrongStateError
+from provisioner.errors import WrongStateError
 from provisioner.fleet.inventory import StationFacts
 from provisioner.fleet.school import find_school, load_school
 from provisioner.fleet.vault import open_vault
@@ -86,11 +86,6 @@ def _configure(station: Station, visit: Visit, report: Callable[[str, float], No
         timeout_s=CONFIGURE_TIMEOUT_S,
         report=report,
     )
-    if evidence.unreachable:
-        raise UnreachableError(
-            f"{visit.machine.asset_tag} could not be reached while it was configured.",
-            "Check its power and its network cable; it is tried again by itself.",
-        )
     now = revision(visit.school, vault, settings.playbooks_dir)
     reasons = judge_configure(evidence, school=visit.school.id, revision=now)
     return Outcome(evidence.model_dump(mode="json"), reasons)

@@ -108,7 +108,11 @@ def test_a_machine_fresh_from_imaging_keeps_no_promise(room: Room, tmp_path: Pat
     assert failed(evidence) == expected
 
 
-def test_configured_and_then_nothing_left_to_change(room: Room, tmp_path: Path) -> None:
+def test_configured_and_then_nothing_left_to_change(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A station lives in some time zone; a clock that is right must be seen as right from there.
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
     evidence = room.configure(tmp_path / "run")
     assert room.judge_configure(evidence) == []
     assert evidence.first.changed > 0

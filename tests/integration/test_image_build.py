@@ -113,8 +113,8 @@ def second(room: Path, recipe: Path, key: PrivateKey, first: Built) -> Built:
 def share_downloads(old: Path, new: Path) -> None:
     """Packages come from the network once; trees and images are made anew."""
     new.mkdir()
-    if (old / "debs").is_dir():
-        shutil.copytree(old / "debs", new / "debs", copy_function=os.link)
+    if (old / "build/debs").is_dir():
+        shutil.copytree(old / "build/debs", new / "build/debs", copy_function=os.link)
 
 
 def test_built_twice_it_is_byte_identical(first: Built, second: Built) -> None:

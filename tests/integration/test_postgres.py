@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.unit.workshop.conftest import open_batch, publish, small_manifest
-from tests.unit.workshop.robot import Robot, hardware
 
 from provisioner.lifecycle import Milestone
 from provisioner.run import run
@@ -20,6 +18,8 @@ from provisioner.settings import Settings
 from provisioner.store.tables import MachineRow
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station, open_station
+from tests.unit.workshop.conftest import open_batch, publish, small_manifest
+from tests.unit.workshop.robot import Robot, hardware
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +74,10 @@ def test_twenty_machines_at_once_go_their_way(station: Station) -> None:
     "change", ["UPDATE event SET kind = 'x'", "DELETE FROM event", "TRUNCATE event"]
 )
 def test_the_journal_cannot_be_changed(station: Station, change: str) -> None:
-    with pytest.raises(DBAPIError, match="never changed"), station.database.transaction() as session:
+    with (
+        pytest.raises(DBAPIError, match="never changed"),
+        station.database.transaction() as session,
+    ):
         session.execute(text(change))
 
 

@@ -8,6 +8,7 @@ proved.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import os
@@ -63,6 +64,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for loop devices and mounts"),
 ]
 DISK_BYTES = 3 * 10**9
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000  # linux/sched.h, linux/mount.h
 TOOLS = ["sfdisk", "mkfs.vfat", "mkfs.ext4", "mount", "umount", "lsblk"]
 
 
@@ -146,14 +148,16 @@ class Bench:
     def untouched(self) -> bool:
         return self.path.stat().st_blocks == 0
 
-    def attach(self, disk: Path, slots: tuple[Slot, ...], sector: int, *_: object) -> None:
+    def attach(
+        self, disk: Path, slots: tuple[Slot, ...], sector: int, *_: object
+    ) -> partition.Seen:
         """What the kernel does by itself on a real disk."""
-        self.detach()
-        self.slots = slots
-        for slot in slots:
-            where = ["-o", str(slot.start * sector), "--sizelimit", str(slot.length * sector)]
-            done = run(["losetup", "--find", "--show", *where, disk], timeout_s=20)
-            self.nodes[slot.number] = Path(done.stdout.strip())
+        if slots != self.slots:
+            self.detach()
+            for slot in slots:
+                self.nodes[slot.number] = _loop_device(disk, slot, sector)
+            self.slots = slots
+        return {slot.number: (slot.start, slot.length) for slot in slots}
 
     def detach(self) -> None:
         for node in self.nodes.values():
@@ -167,6 +171,22 @@ class Bench:
         self.station.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_mounts() -> Iterator[None]:
+    """A mount namespace of our own: a copy that another program takes of the common one would
+    keep our file systems busy after we unmounted them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    folder = Path.cwd()
+    before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    private = ctypes.c_ulong(MS_REC | MS_PRIVATE)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, private, None):
+        pytest.skip(f"no mount namespace here: {os.strerror(ctypes.get_errno())}")
+    yield
+    assert libc.setns(before, CLONE_NEWNS) == 0
+    os.close(before)
+    os.chdir(folder)
+
+
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     (tmp_path / "served").mkdir()
@@ -178,11 +198,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         monkeypatch.setitem(partition.KINDS, "ESP", "ext4")
     monkeypatch.setattr(partition, "wait_for_kernel", made.attach)
     monkeypatch.setattr(partition, "partition_device", lambda _disk, n: made.nodes[n])
-    monkeypatch.setattr(
-        partition,
-        "kernel_partitions",
-        lambda _name: {slot.number: (slot.start, slot.length) for slot in made.slots},
-    )
     path = os.environ["PATH"]
     yield made
     os.environ["PATH"] = path
@@ -211,6 +226,16 @@ def test_two_machines_share_no_identity(bench: Bench) -> None:
     uuids = [{p.label: p.filesystem_uuid for p in e.partitions} for e in (first, second)]
     assert uuids[0]["state"] != uuids[1]["state"]
     assert uuids[0]["ESP"] != uuids[1]["ESP"]
+
+
+def _loop_device(disk: Path, slot: Slot, sector: int) -> Path:
+    """Another program may take the device that losetup found: then it looks again."""
+    where = ["-o", str(slot.start * sector), "--sizelimit", str(slot.length * sector)]
+    for _ in range(10):
+        done = run(["losetup", "--find", "--show", *where, disk], timeout_s=20, check=False)
+        if done.code == 0:
+            return Path(done.stdout.strip())
+    raise AssertionError(done.stderr)
 
 
 def _kernel_knows(kind: str) -> bool:

@@ -133,13 +133,16 @@ def test_events_go_on_from_where_one_was(client: TestClient, busy: Station) -> N
 
 
 ODD_NAMES = ("%00", "a%00b", "%0a", "x" * 200, "%ff%fe", "%ED%A0%80", "..", "'", "{{7*7}}")
+# What no database is even asked for: PostgreSQL would fail on NUL.
+NEVER_ASKED = ("%00", "a%00b", "%0a", "x" * 200)
 ODD_TEXTS = ("\\ud800", "\\u0000", "\\u001b[31m", "'", "../x")
 
 
 @pytest.mark.parametrize("path", ["batches", "machines", "releases", "schools"])
 def test_odd_names_are_not_found_or_refused(client: TestClient, path: str) -> None:
     for name in ODD_NAMES:
-        assert client.get(f"{API}/{path}/{name}").status_code in (404, 422), name
+        found = client.get(f"{API}/{path}/{name}").status_code
+        assert found == (422 if name in NEVER_ASKED else 404), name
 
 
 @pytest.mark.parametrize("field", ["name", "school", "release"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from provisioner.api.auth import doorkeeper_of
 from provisioner.api.operator import make_operator_app
 from provisioner.cli import cli
 from provisioner.cli.output import printable, size
+from provisioner.doctor import Finding, Level
 from provisioner.lifecycle import Milestone, Verb
 from provisioner.model.hardware import Smbios
 from provisioner.model.record import Problem
@@ -204,6 +206,19 @@ def test_schools_are_checked_with_file_line_and_field(
     result = terminal.run("school", "check", code=1)
     assert re.search(r"broken/school.yml:1: nmae", result.stdout)
     assert "Not in order: broken" in result.stderr
+
+
+@pytest.mark.parametrize(("level", "code"), [(Level.OK, 0), (Level.WARN, 0), (Level.FAIL, 1)])
+def test_the_doctor_fails_only_for_what_must_be_put_right(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, level: Level, code: int
+) -> None:
+    found = Finding(name="port", level=level, what="Port 67", found="taken", cure="End dnsmasq.")
+    monkeypatch.setattr("provisioner.doctor.examine", lambda settings: [found])
+    result = terminal.run("doctor", code=code)
+    assert "End dnsmasq." in result.stdout
+    assert ("1 of 1 points must be put right" in result.stderr) is (code == 1)
+    shown = terminal.run("doctor", "--json", code=code).stdout
+    assert json.loads(shown) == [found.model_dump(mode="json")]
 
 
 def test_settings_never_show_a_password(

@@ -108,7 +108,7 @@ def test_a_full_disk_is_said_plainly_and_leaves_nothing(
     with pytest.raises(StationError, match="disk is full"):
         bench.build()
     assert bench.leftovers() == []
-    assert list((bench.cache / "work").iterdir()) == []
+    assert list((bench.cache / "build/work").iterdir()) == []
 
 
 def test_any_other_failure_leaves_nothing_either(

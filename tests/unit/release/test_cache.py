@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
 from provisioner.release.cache import Cache, key_of
+
+
+def text(out: Path) -> None:
+    out.write_text("x")
 
 
 def test_made_once(tmp_path: Path) -> None:
@@ -63,3 +68,28 @@ def can_lock(path: Path) -> bool:
 def test_key_keeps_parts_apart() -> None:
     assert key_of("ab", "c") != key_of("a", "bc")
     assert key_of("a", "b") == key_of("a", "b")
+
+
+def test_what_no_build_used_lately_goes(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with cache.locked():
+        old = cache.entry("trees", "old", text)
+        folder = cache.entry("loaders", "old", Path.mkdir)
+        new = cache.entry("trees", "new", text)
+    for path in (old, folder):
+        os.utime(path, (0, new.stat().st_mtime - 61 * 86_400))
+    with cache.locked():
+        assert not old.exists()
+        assert not folder.exists()
+        assert new.exists()
+
+
+def test_a_used_entry_stays(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with cache.locked():
+        old = cache.entry("trees", "old", text)
+        os.utime(old, (0, 0))
+        cache.entry("trees", "old", lambda _: pytest.fail("made again"))
+        cache.entry("trees", "new", text)
+    with cache.locked():
+        assert old.read_text() == "x"

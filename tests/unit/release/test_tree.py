@@ -44,7 +44,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     base = tmp_path / "usr/lib/modules" / VERSION
     put(base, *(line.partition(":")[0] for line in DEPENDS.splitlines()))
     (base / "modules.dep").write_text(DEPENDS)
-    monkeypatch.setattr(trees, "run", lambda *_, **__: None)
+    monkeypatch.setattr(trees, "run_inside", lambda *_, **__: None)
     return base
 
 

@@ -138,6 +138,15 @@ def test_a_failed_run_is_not_repeated(
     assert "“Make the accounts” failed: no space" in evidence.problems[0]
 
 
+def test_tried_again_in_the_same_folder(
+    school: School, vault: Vault, tmp_path: Path, plays: list[Play]
+) -> None:
+    old = tmp_path / "run" / "first" / "artifacts"
+    old.mkdir(parents=True)
+    run(school, vault, tmp_path, [HostRecap(ok=9), HostRecap(ok=9)])
+    assert not old.exists()
+
+
 def test_a_machine_that_went_away_says_nothing_about_itself(
     school: School, vault: Vault, tmp_path: Path, plays: list[Play]
 ) -> None:

@@ -42,6 +42,7 @@ from provisioner.stages.image import PARTITION_LABELS, BiosLoader, expected_part
 from provisioner.workshop.dialogue import Dialogue
 
 BLOCK = 4096
+FILE_SYSTEMS = {"bios": "", "ESP": "AB12-CD34", "system": "uuid-1", "state": "uuid-2"}
 
 
 def hardware(number: int = 1, **changes: Any) -> Hardware:
@@ -188,7 +189,7 @@ def imaged(
         "partitions": tuple(
             Partition(
                 number=n, label=label, type_guid="t", guid="g",
-                start_sector=2048 * n, sectors=2048,
+                start_sector=2048 * n, sectors=2048, filesystem_uuid=FILE_SYSTEMS[label],
             )
             for n, label in enumerate(PARTITION_LABELS, 1)
         ),

@@ -260,8 +260,10 @@ def test_the_network_menu_sends_a_finished_machine_to_its_disk(
     mac = "02:00:00:00:00:01"
 
     def action(address: str) -> BootAction:
-        with station.database.transaction() as session:
-            return decide_boot(session, station.settings, address).action
+        with station.database.reading() as session:
+            decision = decide_boot(session, station.settings, address)
+        assert (decision.esp_uuid == "AB12-CD34") is (decision.action is BootAction.LOCAL)
+        return decision.action
 
     robot = Robot(dialogue, hardware())
     robot.register()
