@@ -8,7 +8,7 @@ KEEP ?=
 SUMMARY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages lab check test integration web vm format clean
+.PHONY: help setup packages test-packages lab check test trouble integration web vm format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,10 +37,13 @@ check: $(VENV)/.ready ## lint, types and unit tests: under a minute
 	$(PY) -m pytest tests/unit
 
 test: setup test-packages check ## everything, with real boots
-	$(PY) -m pytest --durations=20 tests/integration tests/web tests/vm
+	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm
+
+trouble: setup test-packages ## bad days in the virtual classroom: power cuts, a killed station, stubs
+	$(PY) -m pytest --durations=20 -m long tests/vm
 
 integration web vm: setup test-packages ## one kind of test
-	$(PY) -m pytest --durations=10 tests/$@
+	$(PY) -m pytest --durations=10 -m "not long" tests/$@
 
 format: $(VENV)/.ready ## bring the code into the house's form
 	$(VENV)/bin/ruff check --fix .

@@ -102,7 +102,12 @@ def netboot_settings(settings: Settings, address: IPv4Interface) -> NetbootSetti
 def _door(app: FastAPI, listening: socket.socket, name: str) -> Iterator[None]:
     """One HTTP server in a thread of its own, answering before this returns."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
+        app,
+        http="h11",  # it keeps the names of headers as they are; see api.loader_headers
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(

@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from provisioner.api import problems
+from provisioner.api.loader_headers import LoaderHeaders
 from provisioner.errors import NotFoundError, UntrustedError
 from provisioner.model.signed import Envelope
 from provisioner.netboot.menus import (
@@ -52,6 +53,7 @@ def make_machine_app(station: Station, netboot: NetbootSettings, live_files: Pat
     """The application for the machines' port; `live_files` holds what `/live/` hands out."""
     app = FastAPI(title="Classroom Provisioner: machines", version="1", docs_url=None)
     problems.install(app)
+    app.add_middleware(LoaderHeaders)
     _add_boot(app, station, netboot)
     _add_files(app, station, live_files)
     _add_dialogue(app, Dialogue(station))
@@ -63,9 +65,7 @@ def _add_boot(app: FastAPI, station: Station, netboot: NetbootSettings) -> None:
         with station.database.reading() as session:
             return decide_boot(session, station.settings, mac)
 
-    @app.api_route(
-        "/boot/boot.ipxe", methods=READ, response_class=PlainTextResponse, tags=["boot"]
-    )
+    @app.api_route("/boot/boot.ipxe", methods=READ, response_class=PlainTextResponse, tags=["boot"])
     def boot_ipxe(mac: MacParam = None) -> str:
         """The script for iPXE; without an address, the one that makes it ask with its address."""
         if mac is None:

@@ -14,7 +14,6 @@ password, into the school's folder; it takes precedence. On the machine a passwo
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from provisioner.errors import ConfigError, ProofMissingError
 from provisioner.model.base import Model
 from provisioner.model.school import School, SeatRole
 from provisioner.run import run
+from provisioner.secret_file import secret_file
 
 PASSWORD_FILE = "vault-password"  # noqa: S105 - the file's name
 HEADER = "$ANSIBLE_VAULT;"
@@ -54,7 +54,7 @@ class Vault:
 def open_vault(school: School, state_dir: Path) -> Vault:
     """The school's vault, made the first time. Raises ConfigError when it cannot be used."""
     password_file = state_dir / PASSWORD_FILE
-    _write_once(password_file, secrets.token_urlsafe(32))
+    secret_file(password_file, lambda: secrets.token_urlsafe(32))
     own = school.folder / "vault.yml"
     if own.exists():
         return _checked(Vault(own, password_file))
@@ -62,7 +62,7 @@ def open_vault(school: School, state_dir: Path) -> Vault:
     if not vault.file.exists():
         vault.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         plain = yaml_file.dump({"account_passwords": make_passwords()})
-        _write_once(vault.file, _ansible_vault("encrypt", password_file, stdin=plain))
+        secret_file(vault.file, lambda: _ansible_vault("encrypt", password_file, stdin=plain))
     return _checked(vault)
 
 
@@ -115,24 +115,3 @@ def _ansible_vault(verb: str, password_file: Path, *, stdin: str) -> str:
             "Run “provisioner doctor” to see whether Ansible is whole.",
         )
     return result
-
-
-def _write_once(path: Path, content: str) -> None:
-    """Make a secret file that only root reads; an existing one stays as it is.
-
-    Written aside and linked into place, so that two jobs starting at once agree on one.
-    """
-    if path.exists():
-        return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content.rstrip("\n") + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(aside, path)
-    except FileExistsError:
-        pass
-    finally:
-        aside.unlink()

@@ -22,12 +22,13 @@ from provisioner.lab.station import LabStation
 from provisioner.model.signed import PrivateKey
 from provisioner.release.build import ensure_release
 from provisioner.release.catalog import Catalog
+from provisioner.secret_file import secret_file
 from provisioner.settings import Settings
-from provisioner.workshop.station import STATION_KEY, secret_file
+from provisioner.workshop.station import STATION_KEY
 
 Report = Callable[[str, float], None]
 RECIPES = ("live", "lab")
-SCHOOL = "mountain-example"
+SCHOOL = "high-pasture"
 
 
 class VirtualWorkshop:
@@ -116,6 +117,7 @@ class VirtualWorkshop:
 
     def _own_folder(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="classroom-lab-", dir=_roomy_folder()))
+        folder.chmod(0o711)  # dnsmasq runs as a user of its own and must reach the TFTP root
         if not self._keep:
             self._parts.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder

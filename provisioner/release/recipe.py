@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from provisioner import yaml_file
-from provisioner.errors import ConfigError, nearest
+from provisioner.errors import ConfigError, NotFoundError, nearest
 from provisioner.model.base import Model, Name, ShortText
 from provisioner.model.release import Minimum, ReleaseKind
 
@@ -137,9 +137,14 @@ class Recipe(Model):
 def load_recipe(folder: Path) -> Recipe:
     """Read `folder`/recipe.yaml and what it extends.
 
-    Raises ConfigError naming file, line and field: bad YAML, an unknown key or parent, a
-    circle of parents, something missing.
+    Raises NotFoundError when there is none, and ConfigError naming file, line and field: bad
+    YAML, an unknown key or parent, a circle of parents, something missing.
     """
+    if not (folder / RECIPE).is_file():
+        raise NotFoundError(
+            f"There is no recipe “{folder.name}”.",
+            nearest(folder.name, recipe_names(folder.parent)),
+        )
     texts, folders = _chain(folder)
     text = texts[0]
     for child in texts[1:]:

@@ -99,7 +99,7 @@ def station_apt_options() -> list[str]:
 def _is_debian(source: AptSource, codename: str) -> bool:
     if "main" not in source.components or _part(source, codename) is None:
         return False
-    if source.signed_by:
+    if "/" in source.signed_by:  # a file; a key written out in the entry says nothing by name
         return "debian-archive" in source.signed_by
     return "debian" in source.uri
 

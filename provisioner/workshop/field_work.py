@@ -20,6 +20,7 @@ from provisioner.fleet.vault import open_vault
 from provisioner.lifecycle import Verb
 from provisioner.model.school import School, SeatedMachine
 from provisioner.settings import Settings
+from provisioner.stages.ansible import known_hosts_text
 from provisioner.stages.configure import (
     Workplace,
     configure_machine,
@@ -141,8 +142,7 @@ def _visit(station: Station, machine_id: int, verb: Verb) -> Visit:
 
 def _pin_host_keys(visit: Visit) -> None:
     visit.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lines = (f"{visit.machine.address} {key}" for key in visit.host_keys)
-    visit.known_hosts.write_text("\n".join(lines) + "\n")
+    visit.known_hosts.write_text(known_hosts_text(visit.machine, visit.host_keys))
 
 
 def _facts(settings: Settings, station: Station) -> StationFacts:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from provisioner.model.signed import PrivateKey
 from provisioner.release.catalog import Catalog
+from provisioner.secret_file import secret_file
 from provisioner.settings import Settings
 from provisioner.store.database import Database
 from provisioner.workshop.board import Board
@@ -60,24 +58,6 @@ def open_station(settings: Settings, url: str = "") -> Station:
     database.migrate()
     key = PrivateKey.from_hex((settings.state_dir / STATION_KEY).read_text())
     return Station(settings, database, key, Catalog(settings.releases_dir), url)
-
-
-def secret_file(path: Path, make: Callable[[], str]) -> str:
-    """The content of a secret file, made by `make()` the first time; readable by root only.
-
-    Written aside and linked into place, so that two programs starting at once agree on one.
-    """
-    if not path.exists():
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(make() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # the other program was quicker
-            os.link(aside, path)
-        aside.unlink()
-    return path.read_text().strip()
 
 
 def _ensure_ssh_key(path: Path) -> None:

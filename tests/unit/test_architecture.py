@@ -23,7 +23,7 @@ FLOORS = (
     ("agent",),
     ("netboot", "swarm", "store", "release"),
     ("model",),
-    ("templating", "yaml_file", "run", "lifecycle", "settings", "errors"),
+    ("templating", "yaml_file", "secret_file", "run", "lifecycle", "settings", "errors"),
 )
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 

@@ -19,7 +19,7 @@ from provisioner.release.live import append_layer
 from provisioner.run import run
 from provisioner.settings import load_settings
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 STUBBED = ("sfdisk", "mkfs.vfat", "mkfs.ext4", "mount", "umount", "udevadm", "smartctl", "ethtool",
            "systemctl", "blkdiscard", "nwipe", "hdparm", "nvme", "dmidecode", "lshw")  # fmt: skip

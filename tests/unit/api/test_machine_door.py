@@ -103,3 +103,9 @@ def test_nothing_outside_the_folders_is_served(client: TestClient, path: str) ->
 @pytest.mark.parametrize("mac", ["x", "02:00:00:00:00:01; reboot", "${net}", ""])
 def test_a_loader_that_talks_nonsense_gets_no_script(client: TestClient, mac: str) -> None:
     assert client.get("/boot/boot.ipxe", params={"mac": mac}).status_code >= 400
+
+
+def test_the_length_is_named_as_grub_reads_it(client: TestClient) -> None:
+    """GRUB compares letter by letter; what goes over the wire counts, not what a client shows."""
+    answer = client.get("/live/vmlinuz")
+    assert (b"Content-Length", b"2560") in answer.headers.raw

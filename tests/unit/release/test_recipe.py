@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.errors import ConfigError
+from provisioner.errors import ConfigError, NotFoundError
 from provisioner.model.release import ReleaseKind
 from provisioner.release.recipe import (
     Variant,
@@ -81,6 +81,13 @@ def test_unknown_parent(write_recipe: WriteRecipe) -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe(folder)
     assert caught.value.line == 2
+    assert "base" in caught.value.hint
+
+
+def test_unknown_recipe_names_the_nearest(write_recipe: WriteRecipe) -> None:
+    folder = write_recipe("base", BASE)
+    with pytest.raises(NotFoundError) as caught:
+        load_recipe(folder.with_name("bass"))
     assert "base" in caught.value.hint
 
 

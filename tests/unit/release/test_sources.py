@@ -78,6 +78,12 @@ def test_mirror_of_the_station(text: str, deb822: bool) -> None:
     assert mirror.security.endswith("debian-security")
 
 
+def test_a_key_written_out_in_the_entry() -> None:
+    block = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+    own = AptSource("http://mirror.example/debian", ("bookworm",), ("main",), block)
+    assert choose_mirror([own], "bookworm").archive == "http://mirror.example/debian"
+
+
 def test_strangers_are_no_mirror() -> None:
     with pytest.raises(StationError, match="no Debian archive"):
         choose_mirror(STRANGERS, "bookworm")
