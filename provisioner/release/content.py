@@ -55,8 +55,8 @@ def add_ours(recipe: Recipe, layer: Path, tree: Path) -> None:
 def add_agent(layer: Path, tree: Path) -> None:
     """Copy the agent, with compiled files made by the tree's own Python.
 
-    They are of the kind that names its source by content and is believed without looking:
-    dates in a packed tree are not those of the checkout.
+    They are of the kind that names its source by content: dates in a packed tree are not those
+    of the checkout, and a newer source laid over an old one must never run as the old one.
     """
     home = layer / AGENT_HOME
     copy_agent(home)
@@ -65,7 +65,7 @@ def add_agent(layer: Path, tree: Path) -> None:
         remove(inside.parent)
         shutil.copytree(home, inside)
     run_inside(
-        tree, "python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
+        tree, "python3", "-m", "compileall", "-q", "--invalidation-mode", "checked-hash",
         f"/{AGENT_HOME}", timeout_s=COMPILE_S,
         env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": ""},
     )  # fmt: skip
