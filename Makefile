@@ -40,7 +40,7 @@ test: setup test-packages check ## everything, with real boots
 	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm
 
 trouble: setup test-packages ## bad days in the virtual classroom: power cuts, a killed station, stubs
-	$(PY) -m pytest --durations=20 -m long tests/vm
+	$(PY) -m pytest --durations=20 -m long tests/integration tests/vm
 
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 -m "not long" tests/$@
