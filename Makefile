@@ -43,7 +43,7 @@ trouble: setup test-packages ## bad days in the virtual classroom: power cuts, a
 	$(PY) -m pytest --durations=20 -m long tests/integration tests/vm
 
 integration web vm: setup test-packages ## one kind of test
-	$(PY) -m pytest --durations=10 -m "not long" tests/$@
+	$(PY) -m pytest --durations=10 tests/$@
 
 format: $(VENV)/.ready ## bring the code into the house's form
 	$(VENV)/bin/ruff check --fix .
