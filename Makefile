@@ -36,10 +36,10 @@ check: $(VENV)/.ready ## lint, types and unit tests: under a minute
 	$(VENV)/bin/mypy
 	$(PY) -m pytest tests/unit
 
-test: setup test-packages check ## everything, with real boots
+test: setup test-packages check ## everything but the long tests
 	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm
 
-trouble: setup test-packages ## bad days in the virtual classroom: power cuts, a killed station, stubs
+trouble: setup test-packages ## the long tests: real boots, the whole lab, bad days, a double build
 	$(PY) -m pytest --durations=20 -m long tests/integration tests/vm
 
 integration web vm: setup test-packages ## one kind of test
