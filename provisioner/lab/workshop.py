@@ -78,7 +78,7 @@ class VirtualWorkshop:
             "school": SCHOOL,
             "release": "lab",
             "size": self._count,
-            "policy": {"disk": "solid-state"},
+            "policy": {"disk": "smallest"},
             **changes,
         }
         return self.station.post("batches", plan)

@@ -30,7 +30,7 @@ from provisioner.release import manifest as manifests
 from provisioner.release.bootstrap import TreePlan, check_installed, ensure_tree, unpack
 from provisioner.release.cache import Cache, key_of
 from provisioner.release.catalog import Catalog
-from provisioner.release.content import PACKAGE, add_ours, agent_digest
+from provisioner.release.content import PACKAGE, add_ours, agent_digest, save_console
 from provisioner.release.initramfs import install_scripts, make_initramfs
 from provisioner.release.licences import read_licence
 from provisioner.release.loader import X64, Loaders, check_pe, ensure_loaders
@@ -175,6 +175,7 @@ def make_system(
     exclude(tree, recipe.exclude, recipe.keep)
     clean(tree)
     add_ours(recipe, tree, tree)
+    save_console(tree, epoch)
     made = take_stock(materials, tree)
     report("Packing the system", 0.6)
     squashfs.pack(tree, folder / SYSTEM, level=recipe.level, block_kib=recipe.block_kib,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import provisioner
-from provisioner.errors import ConfigError
+from provisioner.errors import ConfigError, ProofMissingError
 from provisioner.release.boxed import run_inside
 from provisioner.release.cache import key_of
 from provisioner.release.recipe import FILES, Recipe, folder_digest
@@ -35,6 +36,11 @@ UNITS = Path("etc/systemd/system")
 UNIT_FOLDERS = (UNITS, Path("usr/lib/systemd/system"))
 MASKED = Path("/dev/null")
 COMPILE_S = 300
+SETUPCON, SETUPCON_S = Path("usr/bin/setupcon"), 120
+# What /usr/lib/console-setup/console-setup.sh (package console-setup) compares by time
+CONSOLE_SAVED = Path("etc/console-setup/cached_setup_terminal.sh")
+CONSOLE_SETTINGS = (Path("etc/default/keyboard"), Path("etc/default/console-setup"))
+DAY_S = 86_400
 
 
 def add_ours(recipe: Recipe, layer: Path, tree: Path) -> None:
@@ -97,6 +103,28 @@ def agent_digest(package: Path = PACKAGE) -> str:
         elif source.is_file():
             parts.append(f"{part} {key_of(source.read_text())}")
     return key_of(*parts)
+
+
+def save_console(tree: Path, epoch: int) -> None:
+    """Let `setupcon` work out keyboard and font of the text console now; nothing without it.
+
+    It takes an old PC a minute, and console-setup's own start-up script does it again at each
+    start unless its result is younger than the settings. In a packed tree all have one time, and
+    a machine with a dead clock battery writes results that are older: so the settings get a time
+    of a day before `epoch`.
+
+    Raises ProofMissingError when setupcon left nothing behind.
+    """
+    if not (tree / SETUPCON).is_file():
+        return
+    run_inside(tree, "setupcon", "--save-only", "--force", timeout_s=SETUPCON_S)
+    saved = tree / CONSOLE_SAVED
+    if not saved.is_file():
+        raise ProofMissingError("setupcon saved nothing.", "Are kbd and gzip in the recipe?")
+    for setting in CONSOLE_SETTINGS:
+        if (tree / setting).is_file():
+            os.utime(tree / setting, (epoch - DAY_S, epoch - DAY_S))
+    os.utime(saved, (epoch, epoch))
 
 
 def mask_units(layer: Path, units: Iterable[str]) -> None:

@@ -32,7 +32,7 @@ from provisioner.release.licences import read_licence
 from provisioner.release.packages import Deb, Packages, PrivateApt
 from provisioner.run import run
 
-GENERATION = 1
+GENERATION = 2
 NAMES = (
     "base-files", "grub-common", "grub-pc-bin", "grub-efi-ia32-bin", "grub-efi-amd64-signed",
     "shim-signed", "shim-helpers-amd64-signed", "ipxe",
@@ -55,7 +55,7 @@ COMMON = (
     "true",
 )  # fmt: skip
 ON_BIOS = ("biosdisk",)
-ON_EFI = ("efi_gop", "efi_uga")
+ON_EFI = ("chain", "efi_gop", "efi_uga")
 ON_NET = ("efinet", "http", "net", "tftp")
 MAKE_S, UNPACK_S = 120, 120
 # PE machine types (Microsoft's PE format); the certificate table is data directory 4

@@ -7,19 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.errors import ConfigError
+from provisioner.errors import ConfigError, ProofMissingError
+from provisioner.release import content
 from provisioner.release.content import (
     AGENT_PARTS,
+    CONSOLE_SAVED,
+    CONSOLE_SETTINGS,
     PACKAGE,
+    SETUPCON,
     agent_digest,
     copy_agent,
     enable_units,
     install_links,
     mask_units,
+    save_console,
 )
 from provisioner.release.recipe import load_recipe
 from tests.unit.release.conftest import BASE, WriteRecipe
 
+EPOCH = 1_750_000_000
 SERVICE = """\
 [Unit]
 WantedBy=not-this.target
@@ -131,3 +137,37 @@ def test_masking_replaces_a_link(tree: Path) -> None:
     place.symlink_to("/usr/lib/systemd/system/man-db.timer")
     mask_units(tree, ["man-db.timer"])
     assert str(place.readlink()) == "/dev/null"
+
+
+def console(tree: Path) -> Path:
+    """A tree with console-setup's files; where setupcon saves its result."""
+    for name in (SETUPCON, CONSOLE_SAVED, *CONSOLE_SETTINGS):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+    for name in (SETUPCON, *CONSOLE_SETTINGS):
+        (tree / name).touch()
+    return tree / CONSOLE_SAVED
+
+
+def test_a_console_worked_out_at_build_is_younger_than_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = console(tmp_path)
+    monkeypatch.setattr(content, "run_inside", lambda *_a, **_k: saved.touch())
+    save_console(tmp_path, EPOCH)
+    assert saved.stat().st_mtime == EPOCH
+    for setting in CONSOLE_SETTINGS:
+        assert (tmp_path / setting).stat().st_mtime < EPOCH - 3600
+
+
+def test_a_setupcon_that_does_nothing_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console(tmp_path)
+    monkeypatch.setattr(content, "run_inside", lambda *_a, **_k: None)
+    with pytest.raises(ProofMissingError, match="setupcon"):
+        save_console(tmp_path, EPOCH)
+
+
+def test_an_image_without_console_setup_is_left_as_it_is(tmp_path: Path) -> None:
+    save_console(tmp_path, EPOCH)
+    assert not list(tmp_path.iterdir())
