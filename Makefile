@@ -8,7 +8,7 @@ KEEP ?=
 SUMMARY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages lab check test trouble integration web vm format clean
+.PHONY: help setup packages test-packages lab check types unit test trouble integration web vm format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,8 +33,13 @@ lab: setup ## provision virtual PCs from power-on to verified (MACHINES=4 KEEP=1
 check: $(VENV)/.ready ## lint, types and unit tests: under a minute
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types unit
+
+types:
 	$(VENV)/bin/mypy
-	$(PY) -m pytest tests/unit
+
+unit:
+	$(PY) -m pytest --quiet --numprocesses=2 tests/unit
 
 test: setup test-packages check ## everything but the long tests
 	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm

@@ -32,7 +32,6 @@ NEEDED = {
     "mmdebstrap": "mmdebstrap",
     "mksquashfs": "squashfs-tools",
     "zstd": "zstd",
-    "cpio": "cpio",
 }
 NEEDED_FOR_LAB = {
     "qemu-system-x86_64": "qemu-system-x86",

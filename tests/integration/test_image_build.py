@@ -24,7 +24,6 @@ from provisioner.run import run
 from provisioner.settings import Settings
 
 pytestmark = [
-    pytest.mark.long,
     pytest.mark.integration,
     pytest.mark.skipif(os.geteuid() != 0, reason="building a tree needs root"),
 ]

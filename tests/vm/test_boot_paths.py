@@ -39,7 +39,7 @@ from provisioner.secret_file import secret_file
 from provisioner.settings import load_settings
 from provisioner.workshop.station import STATION_KEY
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = pytest.mark.vm
 
 ROOT = Path(__file__).parents[2]
 BOOT_TIMEOUT_S = 300.0

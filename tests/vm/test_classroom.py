@@ -24,7 +24,7 @@ from provisioner.model.signed import open_envelope
 from provisioner.settings import load_settings
 from provisioner.workshop.passport import Passport
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = pytest.mark.vm
 
 STEP_TIMEOUT_S = 900.0
 DAY_TIMEOUT_S = 2400.0

@@ -20,7 +20,7 @@ from provisioner.model.signed import open_envelope
 from provisioner.settings import PROJECT
 from provisioner.workshop.passport import Passport
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = pytest.mark.vm
 
 TIMEOUT_S = 3000.0
 WORKSHOP = [Verb.DISCOVER, Verb.ENROL, Verb.DIAGNOSE, Verb.WIPE, Verb.IMAGE, Verb.CONFIGURE,
