@@ -174,6 +174,14 @@ def test_a_taken_port_names_its_holder(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+@pytest.mark.parametrize(("user", "level"), [(0, Level.OK), (1000, Level.FAIL)])
+def test_only_root_may_answer_dhcp(
+    monkeypatch: pytest.MonkeyPatch, user: int, level: Level
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    assert station.rights().level is level
+
+
 def test_a_missing_program_names_its_package() -> None:
     needed, lab = station.programs(lambda name: None if "squashfs" in name else f"/bin/{name}")
     assert (needed.level, lab.level) == (Level.FAIL, Level.OK)

@@ -58,7 +58,9 @@ def test_tftp_holds_the_loaders_and_their_configuration_only(
     names = {str(p.relative_to(settings.tftp_root)) for p in settings.tftp_root.rglob("*.*")}
     assert names == {"undionly.kpxe", "grub/grub.cfg"}
     assert (live / "vmlinuz").read_bytes() == b"kernel"
-    assert (live / "initrd.img").read_bytes().startswith(b"initramfs")
+    initrd = (live / "initrd.img").read_bytes()
+    assert initrd.startswith(b"initramfs")
+    assert key.public.encode() in initrd  # whose orders the live environment will take
 
 
 def test_publishing_again_leaves_nothing_old(tmp_path: Path, settings: NetbootSettings) -> None:
