@@ -6,8 +6,11 @@ The test starts the real command and then reads only what it wrote.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,9 @@ from provisioner.workshop.passport import Passport
 pytestmark = pytest.mark.vm
 
 TIMEOUT_S = 3000.0
+CLEAN_UP_S = 60.0
+LAB = [sys.executable, "-m", "provisioner", "lab"]
+FOLDERS = Path("/var/tmp")
 WORKSHOP = [Verb.DISCOVER, Verb.ENROL, Verb.DIAGNOSE, Verb.WIPE, Verb.IMAGE, Verb.CONFIGURE,
             Verb.VERIFY]  # fmt: skip
 
@@ -31,8 +37,8 @@ WORKSHOP = [Verb.DISCOVER, Verb.ENROL, Verb.DIAGNOSE, Verb.WIPE, Verb.IMAGE, Ver
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where one run of the lab left its summary, passports and output."""
     folder = tmp_path_factory.mktemp("lab")
-    words = [sys.executable, "-m", "provisioner", "lab", "--machines", "2"]
-    words += ["--summary", str(folder / "summary.json"), "--passports", str(folder / "passports")]
+    words = [*LAB, "--machines", "2", "--summary", str(folder / "summary.json")]
+    words += ["--passports", str(folder / "passports")]
     with (folder / "output").open("wb") as output:
         done = subprocess.run(
             words, cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT, timeout=TIMEOUT_S
@@ -92,5 +98,42 @@ def test_every_machine_has_a_signed_passport(folder: Path, summary: dict[str, An
 
 
 def test_nothing_is_left_behind(folder: Path) -> None:
-    assert not [name for name in namespaces() if (RUN_ROOT / name).exists()]
-    assert not list(Path("/var/tmp").glob("classroom-lab-*"))
+    assert left_behind() == []
+
+
+def test_ctrl_c_takes_everything_away(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("wb") as output:
+        lab = subprocess.Popen(
+            [*LAB, "--machines", "1", "--passports", str(tmp_path)],
+            cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        until = time.monotonic() + TIMEOUT_S
+        while not any("qemu" in what for what in left_behind()):
+            assert lab.poll() is None and time.monotonic() < until, (
+                tmp_path / "output"
+            ).read_text()
+            time.sleep(0.2)
+        os.killpg(lab.pid, signal.SIGINT)  # as a terminal does: everybody in it hears
+        assert lab.wait(CLEAN_UP_S) != 0
+    finally:
+        lab.kill()
+    assert left_behind() == []
+    assert not list(tmp_path.glob("*.json"))
+
+
+def left_behind() -> list[str]:
+    """Namespaces, folders, mounts and processes of a lab that are here now."""
+    spaces = [name for name in namespaces() if (RUN_ROOT / name).exists()]
+    folders = [str(path) for path in FOLDERS.glob("classroom-lab-*")]
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if "-lab-" in line]
+    return [*spaces, *folders, *mounts, *(line for line in processes() if "classroom-lab-" in line)]
+
+
+def processes() -> Iterator[str]:
+    """Every command line on this computer."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it has just ended
