@@ -44,7 +44,7 @@ unit:
 test: setup test-packages check ## everything but the long tests
 	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm
 
-trouble: setup test-packages ## the long tests: real boots, the whole lab, bad days, a double build
+trouble: setup test-packages ## the long tests: the whole of `make lab`, as a newcomer runs it
 	$(PY) -m pytest --durations=20 -m long tests/integration tests/vm
 
 integration web vm: setup test-packages ## one kind of test

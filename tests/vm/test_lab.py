@@ -1,6 +1,7 @@
 """`make lab`, as a newcomer runs it: two virtual PCs from power-on to verified.
 
-The test starts the real command and then reads only what it wrote.
+The tests start the real command and then read only what it wrote. The workshop day of
+test_classroom takes the same way with trouble on it, so the whole run here is marked as long.
 """
 
 from __future__ import annotations
@@ -52,10 +53,12 @@ def summary(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "summary.json").read_text()))
 
 
+@pytest.mark.long
 def test_two_machines_are_verified(summary: dict[str, Any]) -> None:
     assert [machine["milestone"] for machine in summary["machines"]] == [Milestone.VERIFIED] * 2
 
 
+@pytest.mark.long
 def test_every_stage_left_evidence(summary: dict[str, Any]) -> None:
     for machine in summary["machines"]:
         stages = machine["stages"]
@@ -65,17 +68,20 @@ def test_every_stage_left_evidence(summary: dict[str, Any]) -> None:
         assert all(stages[verb]["evidence"] for verb in WORKSHOP)
 
 
+@pytest.mark.long
 def test_one_is_a_bios_machine_and_one_has_secure_boot_on(summary: dict[str, Any]) -> None:
     found = {(machine["firmware"], machine["secure_boot"]) for machine in summary["machines"]}
     assert found == {("bios", False), ("uefi64", True)}
 
 
+@pytest.mark.long
 def test_bystanders_are_untouched(summary: dict[str, Any]) -> None:
     disks = summary["bystander_disks"]
     assert len(disks) == 2  # the USB stick, and the second disk of the other machine
     assert all(disk["sha256_before"] == disk["sha256_after"] for disk in disks)
 
 
+@pytest.mark.long
 def test_the_machines_are_not_clones_of_one_another(summary: dict[str, Any]) -> None:
     evidence = [machine["stages"][Verb.IMAGE]["evidence"] for machine in summary["machines"]]
     assert evidence[0]["ssh_host_keys"] != evidence[1]["ssh_host_keys"]
@@ -89,6 +95,7 @@ def test_the_machines_are_not_clones_of_one_another(summary: dict[str, Any]) -> 
     assert len(identities) == len(set(identities))
 
 
+@pytest.mark.long
 def test_every_machine_has_a_signed_passport(folder: Path, summary: dict[str, Any]) -> None:
     for machine in summary["machines"]:
         tag = machine["asset_tag"]
@@ -97,6 +104,7 @@ def test_every_machine_has_a_signed_passport(folder: Path, summary: dict[str, An
         assert (passport.asset_tag, passport.milestone) == (tag, Milestone.VERIFIED)
 
 
+@pytest.mark.long
 def test_nothing_is_left_behind(folder: Path) -> None:
     assert left_behind() == []
 
