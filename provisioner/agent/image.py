@@ -53,6 +53,7 @@ from provisioner.model.release import (
     ReleaseFile,
 )
 from provisioner.release.grubcfg import GRUB_CFG, installed_grub_cfg
+from provisioner.swarm.choose import ReleaseCarrier, choose_carrier
 from provisioner.swarm.fetch import HttpCarrier, SocketOption, Waiting
 
 STEPS = (
@@ -84,23 +85,29 @@ def image(
     mounting.release_leftovers()
     journey.enter("manifest")
     base = f"{order.station_url.rstrip('/')}/{work.release_path.strip('/')}/"
-    carrier = HttpCarrier(base, waiting, options)
-    manifest = trusted_manifest(carrier, work, home.station_key)
+    http = HttpCarrier(base, waiting, options)
+    manifest = trusted_manifest(http, work, home.station_key)
     check_fits(manifest, read_hardware(), work.disk.size_bytes)
-    journey.enter("partition")
     with ExitStack() as stack:
+        carrier = stack.enter_context(
+            choose_carrier(
+                http, manifest, station_url=order.station_url, release_url=base, options=options
+            )
+        )
+        journey.enter("partition")
         job, disk, parts = prepare(work, manifest, stack)
         journey.enter("fetch")
         identity = make_identity(work, order.station_url, home.station_key)
         config = grub_config(job, parts).encode()
         totals = install(job, parts, carrier, identity, config, journey)
         journey.enter("check")
-        proofs = read_back(job, parts, identity, config, journey)
+        proofs = read_back(job, parts, carrier, identity, config, journey)
         journey.enter("loaders")
         proofs |= make_startable(job, parts)
         partition.prove_division(disk, job.slots, job.sector)
         journey.at(1, 1)
-        return evidence(job, disk, parts, proofs, totals, identity)
+        found = evidence(job, disk, parts, proofs, totals, identity)
+        return found.model_copy(update={"banned_peers": tuple(carrier.origin.banned)})
 
 
 def prepare(
@@ -190,7 +197,7 @@ def grub_config(job: Job, parts: dict[str, Part]) -> str:
 def install(
     job: Job,
     parts: dict[str, Part],
-    carrier: HttpCarrier,
+    carrier: ReleaseCarrier,
     identity: Identity,
     config: bytes,
     journey: Journey,
@@ -198,6 +205,7 @@ def install(
     """Write everything that is not startable yet."""
     with ExitStack() as stack:
         roots = _mount_all(stack, parts, read_only=False)
+        stack.callback(carrier.rest)
         totals = fetch_all(carrier, job.manifest, roots, _summing(job.manifest, journey.at))
         journey.enter("personalise")
         place = roots[layout.ESP] / GRUB_CFG.lstrip("/")
@@ -208,10 +216,16 @@ def install(
 
 
 def read_back(
-    job: Job, parts: dict[str, Part], identity: Identity, config: bytes, journey: Journey
+    job: Job,
+    parts: dict[str, Part],
+    carrier: ReleaseCarrier,
+    identity: Identity,
+    config: bytes,
+    journey: Journey,
 ) -> Proofs:
     """Mount all anew, read-only, and read each file past the page cache.
 
+    Meanwhile neighbours may still have what is here.
     Raises ImageMismatchError for the first that is not what was to be written.
     """
     drop_caches()
@@ -219,6 +233,8 @@ def read_back(
     proofs: Proofs = {}
     with ExitStack() as stack:
         roots = _mount_all(stack, parts, read_only=True)
+        stack.callback(carrier.rest)
+        carrier.resume()
         for entry in job.manifest.files:
             place = place_of(entry.path, job.manifest.id)
             path = roots[place.label] / place.first
@@ -289,6 +305,7 @@ def evidence(
         direct_io=all(proof.direct for proof in proofs.values()),
         bytes_fetched=totals.fetched,
         bytes_resumed=totals.resumed,
+        bytes_from_peers=totals.from_peers,
         ssh_host_keys=(identity.ssh_host_key,),
         installed_key=identity.installed_key,
     )

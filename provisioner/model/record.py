@@ -103,6 +103,10 @@ class ImageEvidence(Model):
     direct_io: bool = Field(description="whether the read-back went past the page cache")
     bytes_fetched: int = Field(ge=0)
     bytes_resumed: int = Field(0, ge=0, description="already there from an interrupted run")
+    bytes_from_peers: int = Field(0, ge=0, description="of the fetched ones, from neighbours")
+    banned_peers: tuple[ShortText, ...] = Field(
+        (), max_length=256, description="addresses that sent wrong bytes"
+    )
     ssh_host_keys: tuple[ShortText, ...] = Field(max_length=8)
     installed_key: KeyHex = Field(description="the key with which the installed agent will sign")
 

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ class Session:
         import libtorrent
 
         self._lt: Any = libtorrent
-        known = libtorrent.default_settings()
+        known = self._lt.default_settings()
         mine = {
             **SETTINGS,
             "listen_interfaces": f"{wire.ip}:{port}",
@@ -150,7 +150,7 @@ class Session:
         }
         # Debian's and PyPI's versions do not know all the same settings.
         settings = {name: value for name, value in mine.items() if name in known}
-        self._session: Any = libtorrent.session(settings)
+        self._session: Any = self._lt.session(settings)
         self._session.set_ip_filter(self._filter(wire.network))
         self._limit_neighbours(upload_limit)
         self._shares: list[Share] = []
@@ -194,12 +194,12 @@ class Session:
         self._shares.append(share)
         return share
 
-    def remove(self, share: Share) -> None:
-        """Stop sharing a file; it is closed afterwards."""
+    def remove(self, share: Share, held: int = 0) -> None:
+        """Stop sharing a file; it is closed afterwards, but for `held` handles of the caller's."""
         if share in self._shares:
             self._shares.remove(share)
         self._session.remove_torrent(share.handle)
-        share.wait_until_closed()
+        share.wait_until_closed(held)
 
     def turn(self) -> None:
         """Hear what happened since the last time."""
@@ -221,8 +221,8 @@ class Session:
     def _filter(self, network: IPv4Network) -> Any:
         """Everything is blocked (1) but the wire's own network (0)."""
         rules = self._lt.ip_filter()
-        rules.add_rule("0.0.0.0", "255.255.255.255", 1)
-        rules.add_rule("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 1)
+        for everything in (IPv4Network((0, 0)), IPv6Network((0, 0))):
+            rules.add_rule(str(everything[0]), str(everything[-1]), 1)
         rules.add_rule(str(network.network_address), str(network.broadcast_address), 0)
         return rules
 
@@ -305,8 +305,10 @@ class Share:
     def resume(self) -> None:
         self.handle.resume()
 
-    def wait_until_closed(self) -> None:
-        self._wait(lambda: not is_open(self.place.path), "it stays open")
+    def wait_until_closed(self, held: int = 0) -> None:
+        """Until nobody but the caller, with `held` handles, has it open."""
+        self._trouble = 0
+        self._wait(lambda: times_open(self.place.path) <= held, "it stays open")
 
     def hear(self, alert: Any) -> None:
         """Take in what libtorrent says about this file."""
@@ -346,13 +348,13 @@ def disk_trouble(number: int, path: Path) -> OSError:
     return OSError(number, os.strerror(number), str(path))
 
 
-def is_open(path: Path) -> bool:
-    """Whether this process still holds the file open (or mapped)."""
-    return any(_points_to(link, str(path)) for link in OPEN_FILES.iterdir())
+def times_open(path: Path) -> int:
+    """How many handles on the file this process holds."""
+    return sum(_points_to(link, str(path)) for link in OPEN_FILES.iterdir())
 
 
 def _points_to(link: Path, path: str) -> bool:
     try:
-        return os.readlink(link) == path
+        return str(link.readlink()) == path
     except OSError:
         return False
