@@ -2,8 +2,8 @@
 
 Both take up whatever right pieces are on the disk, end only when the file stands complete with
 the digest of the signed manifest, and go on for ever while everybody is silent. The swarm has
-the station's HTTP among its sources; when neither peers nor libtorrent's own web seed move,
-the carrier itself brings pieces over HTTP and hands them in, until the swarm moves again.
+the station's HTTP behind it as web seed; when neither peers nor libtorrent's web seed move, the
+carrier itself brings pieces over HTTP and hands them in, until the swarm moves again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ from provisioner.swarm.torrent import Torrent, TorrentFile
 log = logging.getLogger(__name__)
 
 TURN_S = 0.2
-# No piece for so long, and this side helps itself over HTTP.
-STALL_S = 8.0
+# Nothing from anybody for so long (at the start, and later), and the web server is asked.
+START_S, STALL_S = 2.0, 5.0
+WEB_S = 15.0  # and left alone again after so long, when there are neighbours
+PIECES_AT_ONCE = 16
+TAKEN_IN_S = 2.0
 WRONG_TRIES = 3  # so often the station may send a wrong piece before its file counts as damaged
 
 
@@ -182,12 +185,13 @@ class SwarmCarrier(RangeCarrier):
             self._torrent.alone(wanted.path),
             Place(part.path.parent, part.path.name),
             tracker=self._tracker,
-            web_seed=self._release_url + wanted.path,
         )
         self._shares.append(share)
         try:
             self._watcher.begin(part.path, part.entry)
-            pull = _Pull(self._http, wanted, part, share, self._watcher, report)
+            # libtorrent adds the file's name itself (BEP 19)
+            folder = self._release_url + wanted.path.removesuffix(wanted.path.split("/")[-1])
+            pull = _Pull(self._http, wanted, part, share, self._watcher, report, folder)
             pull.run(lambda: share.count(self._is_station))
             share.flush()
             os.fsync(part.handle)
@@ -223,7 +227,9 @@ class _Pull:
         share: Share,
         watcher: Watcher,
         report: Report,
+        web_seed: str,
     ) -> None:
+        self._web_seed, self._web_since = web_seed, 0.0
         self._http, self._wanted, self._part, self._share = http, wanted, part, share
         self._watcher, self._report = watcher, report
         self.resumed = 0
@@ -234,28 +240,44 @@ class _Pull:
     def run(self, count: Callable[[], None]) -> None:
         """Returns when the swarm has every piece; raises what the disk or the station does."""
         checked = False
-        flushed, best, moved = 0, -1, time.monotonic()
+        flushed, received, moved = 0, 0, time.monotonic()
         while not (now := self._standing()).complete:
             self._report(now.done)
             if now.checking:
                 moved = time.monotonic()
             elif not checked:
-                checked, self.resumed, flushed = True, now.done, now.done
+                checked, flushed = True, now.done
+                self.resumed = max(now.done - now.received, 0)
             if checked and now.done - flushed >= parts.flush_step(self._wanted.size):
                 self._part.flush()
                 flushed = now.done
-            if now.done > best:
-                best, moved = now.done, time.monotonic()
-            elif time.monotonic() - moved > STALL_S and self._help():
-                continue  # as long as nobody else brings anything
+            if now.received > received:
+                received, moved = now.received, time.monotonic()
+            self._turn_to_the_station(now, time.monotonic() - moved)
             count()
             if checked:
                 self._watcher.turn(self._right)
             time.sleep(TURN_S)
         if not checked:
-            self.resumed = self._wanted.size
+            self.resumed = max(self._wanted.size - now.received, 0)
         count()
         self._report(self._wanted.size)
+
+    def _turn_to_the_station(self, now: Standing, silent_s: float) -> None:
+        """Neighbours first: if all did take from the web server, it would send 25 copies.
+
+        It is asked when nobody brings anything, first by libtorrent, then by ourselves, again
+        and again until somebody does; and left alone again when there are neighbours.
+        """
+        patience = STALL_S if now.received else START_S
+        if silent_s > patience and not self._web_since:
+            self._web_since = time.monotonic()
+            self._share.use_web_seed(self._web_seed, True)
+        elif silent_s > patience + STALL_S:
+            self._help()
+        elif self._web_since and now.peers > 1 and time.monotonic() - self._web_since > WEB_S:
+            self._web_since = 0.0
+            self._share.use_web_seed(self._web_seed, False)
 
     def _standing(self) -> Standing:
         now = self._share.standing()
@@ -267,30 +289,26 @@ class _Pull:
         missing = set(self._share.missing())
         return {n for n in range(len(self._part.entry.pieces)) if n not in missing}
 
-    def _help(self) -> bool:
-        """Bring the first missing pieces over HTTP; whether that worked."""
-        missing = self._share.missing()
-        first = next(parts.runs(missing), None)
-        if first is None:
-            return False
+    def _help(self) -> None:
+        """Bring the first missing pieces over HTTP and wait until they are taken in."""
+        first, stop = next(parts.runs(self._share.missing()), (0, 0))
+        few = list(range(first, min(stop, first + PIECES_AT_ONCE)))
+        if not few:
+            return
         try:
-            few = missing[: min(first[1] - first[0], PIECES_AT_ONCE)]
             for piece, data in read_pieces(self._http, self._wanted, self._part.entry, few):
                 self._share.put(piece, data)
                 self.handed_in += len(data)
+            self._failures = 0
         except WrongPieceError:
             self._wrong += 1
             _give_up_after(self._wrong, self._wanted)
-            return False
         except UnreachableError as error:
             self._http.wait(error, BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
             self._failures += 1
-            return False
-        self._failures = 0
-        return True
-
-
-PIECES_AT_ONCE = 16
+        until = time.monotonic() + TAKEN_IN_S
+        while set(few) & set(self._share.missing()) and time.monotonic() < until:
+            time.sleep(TURN_S / 10)
 
 
 class WrongPieceError(Exception):

@@ -36,6 +36,7 @@ class Seeds:
         self._given: dict[str, list[Share]] = {}
         self._refused: set[str] = set()
         self._changed: float | None = None
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="seeds", daemon=True)
 
@@ -65,8 +66,12 @@ class Seeds:
 
     def look(self) -> None:
         """Bring what is given in line with the catalogue, when that has changed."""
-        assert self._session is not None
-        self._session.turn()
+        with self._lock:
+            if self._session is not None:
+                self._look(self._session)
+
+    def _look(self, session: Session) -> None:
+        session.turn()
         changed = _time_of(self._catalog.root)
         if changed == self._changed:
             return
@@ -75,9 +80,9 @@ class Seeds:
         }
         for release in set(self._given) - set(found):
             for share in self._given.pop(release):
-                self._session.remove(share)
+                session.remove(share)
         for release in sorted(set(found) - set(self._given) - self._refused):
-            self._give(self._session, release)
+            self._give(session, release)
         self._changed = changed
 
     def _give(self, session: Session, release: str) -> None:

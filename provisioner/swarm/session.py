@@ -91,6 +91,7 @@ class Standing:
     checking: bool
     complete: bool
     received: int
+    peers: int
     error: int = 0
 
 
@@ -172,9 +173,7 @@ class Session:
     def port(self) -> int:
         return int(self._session.listen_port())
 
-    def share(
-        self, torrent: bytes, place: Place, *, tracker: str, web_seed: str = "", whole: bool = False
-    ) -> Share:
+    def share(self, torrent: bytes, place: Place, *, tracker: str, whole: bool = False) -> Share:
         """Take and give the file of `torrent` at `place`; what is there already is checked.
 
         `whole` says that the file is known to be complete, as the station's are.
@@ -185,7 +184,6 @@ class Session:
         wanted.renamed_files = {0: place.name}
         wanted.storage_mode = lt.storage_mode_t.storage_mode_allocate
         wanted.trackers = [tracker] if tracker else []
-        wanted.url_seeds = [web_seed] if web_seed else []
         flags = lt.torrent_flags
         wanted.flags = flags.disable_dht | flags.disable_lsd | flags.disable_pex
         if whole:
@@ -255,6 +253,7 @@ class Share:
             checking=checking,
             complete=bool(now.is_seeding) and not checking,
             received=now.total_payload_download,
+            peers=now.num_peers,
             error=self._trouble or now.errc.value(),
         )
 
@@ -273,6 +272,13 @@ class Share:
     def put(self, piece: int, data: bytes) -> None:
         """Hand in a piece that came another way; it is checked like any other."""
         self.handle.add_piece(piece, data, 0)
+
+    def use_web_seed(self, url: str, on: bool) -> None:
+        """Take from a web server too (BEP 19), or no longer; `url` is of the file's folder."""
+        if on:
+            self.handle.add_url_seed(url)
+        else:
+            self.handle.remove_url_seed(url)
 
     def connect(self, address: IPv4Address, port: int) -> None:
         """Get to know a peer without the tracker."""
