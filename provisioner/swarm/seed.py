@@ -33,8 +33,8 @@ class Seeds:
     def __init__(self, catalog: Catalog, netboot: NetbootSettings, trusted: str) -> None:
         self._catalog, self._netboot, self._trusted = catalog, netboot, trusted
         self._session: Session | None = None
-        self._given: dict[str, list[Share]] = {}
-        self._refused: set[str] = set()
+        self._known: dict[str, Torrent | None] = {}
+        self._shares: dict[bytes, Share] = {}  # by the root of the file
         self._changed: float | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -62,7 +62,7 @@ class Seeds:
     @property
     def given(self) -> tuple[str, ...]:
         """The releases that are given now."""
-        return tuple(sorted(self._given))
+        return tuple(sorted(release for release, torrent in self._known.items() if torrent))
 
     def look(self) -> None:
         """Bring what is given in line with the catalogue, when that has changed."""
@@ -75,36 +75,40 @@ class Seeds:
         changed = _time_of(self._catalog.root)
         if changed == self._changed:
             return
-        found = {
-            entry.id: entry for entry in self._catalog.list() if entry.kind is ReleaseKind.SYSTEM
+        found = [found.id for found in self._catalog.list() if found.kind is ReleaseKind.SYSTEM]
+        self._known = {
+            release: self._known[release] if release in self._known else self._torrent(release)
+            for release in found
         }
-        for release in set(self._given) - set(found):
-            for share in self._given.pop(release):
-                session.remove(share)
-        for release in sorted(set(found) - set(self._given) - self._refused):
-            self._give(session, release)
+        self._give(session)
         self._changed = changed
 
-    def _give(self, session: Session, release: str) -> None:
+    def _give(self, session: Session) -> None:
+        """Share exactly the files of the known torrents; one that two releases have, once."""
+        files = {
+            entry.root: (torrent.alone(entry.path), self._catalog.root / release / entry.path)
+            for release, torrent in self._known.items()
+            if torrent
+            for entry in torrent.files
+        }
+        for root, share in list(self._shares.items()):
+            if root not in files or not share.place.path.exists():
+                session.remove(self._shares.pop(root))
+        for root, (alone, path) in files.items():
+            if root not in self._shares:
+                self._shares[root] = session.share(
+                    alone, Place(path.parent, path.name),
+                    tracker=f"{self._netboot.station_url}/announce", whole=True,
+                )  # fmt: skip
+
+    def _torrent(self, release: str) -> Torrent | None:
+        """What of a release is given: nothing of an older one, or of one that does not hold."""
         folder = self._catalog.folder(release)
         try:
-            torrent = trusted_torrent(folder, read_manifest(folder, trusted=self._trusted))
+            return trusted_torrent(folder, read_manifest(folder, trusted=self._trusted))
         except (ProvisionerError, OSError) as error:
-            self._refused.add(release)
             log.error("%s is not given to the swarm: %s", release, error)
-            return
-        if torrent is None:
-            self._refused.add(release)  # an older release: its files go over HTTP
-            return
-        self._given[release] = [
-            session.share(
-                torrent.alone(entry.path),
-                Place((folder / entry.path).parent, (folder / entry.path).name),
-                tracker=f"{self._netboot.station_url}/announce",
-                whole=True,
-            )
-            for entry in torrent.files
-        ]
+            return None
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -144,7 +144,7 @@ class Session:
         mine = {
             **SETTINGS,
             "listen_interfaces": f"{wire.ip}:{port}",
-            "outgoing_interfaces": str(wire.ip),
+            "outgoing_interfaces": str(wire.ip),  # of 2.0; later ones leave it to the kernel
             "upload_rate_limit": upload_limit,
             "alert_mask": self._mask(),
             **(changes or {}),
@@ -186,6 +186,7 @@ class Session:
         wanted.trackers = [tracker] if tracker else []
         flags = lt.torrent_flags
         wanted.flags = flags.disable_dht | flags.disable_lsd | flags.disable_pex
+        wanted.flags |= flags.apply_ip_filter
         if whole:
             wanted.flags |= flags.seed_mode | flags.upload_mode
         share = Share(lt, self._session.add_torrent(wanted), place, self.turn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -47,12 +48,13 @@ def seeds(catalog: Catalog, tmp_path: Path) -> Iterator[Seeds]:
 def publish(
     catalog: Catalog, version: str, *, torrent: bool = True, key: PrivateKey = KEY,
     kind: ReleaseKind = ReleaseKind.SYSTEM, damage: bool = False,
+    grub: bytes = b"",
 ) -> Path:  # fmt: skip
     folder = catalog.root / f"lab@{version}"
     folder.mkdir(parents=True)
     (folder / "system.squashfs").write_bytes(os.urandom(1_500_000 if torrent else 9))
     (folder / "loader").mkdir()
-    (folder / "loader/grub").write_bytes(os.urandom(1_100_000 if torrent else 9))
+    (folder / "loader/grub").write_bytes(grub or os.urandom(1_100_000 if torrent else 9))
     manifest = manifest_of(folder)
     (folder / TORRENT).unlink(missing_ok=True)
     files = list_carried(folder, folder.name, kind)
@@ -72,7 +74,21 @@ def test_what_appears_later_is_given_and_what_goes_is_not(seeds: Seeds, catalog:
     assert seeds.given == ("lab@2026.1", "lab@2026.2")
     (catalog.root / "lab@2026.1").rename(catalog.root / ".gone")
     seeds.look()
-    assert seeds.given == ("lab@2026.2",)
+    assert "lab@2026.1" not in seeds.given
+
+
+def test_a_file_that_two_releases_have_is_given_as_long_as_one_has_it(
+    seeds: Seeds, catalog: Catalog
+) -> None:
+    first = publish(catalog, "2026.1")
+    seeds.look()
+    publish(catalog, "2026.2", grub=(first / "loader/grub").read_bytes())
+    seeds.look()
+    assert len(seeds._shares) == 3
+    shutil.rmtree(first)
+    seeds.look()
+    assert len(seeds._shares) == 2
+    assert all("lab@2026.2" in str(share.place.path) for share in seeds._shares.values())
 
 
 def test_only_what_is_ours_and_whole_is_given(
