@@ -104,7 +104,7 @@ class Sources:
     banned: list[str] = field(default_factory=list)
     _seen: dict[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
 
-    def note(self, who: str, web: bool, total: int, from_station: bool) -> None:
+    def add(self, who: str, web: bool, total: int, from_station: bool) -> None:
         """A connection has brought `total` bytes since it began; it may begin anew."""
         before, last = self._seen.get((who, web), (0, 0))
         if total < last:
@@ -263,7 +263,7 @@ class Share:
         for peer in self.handle.get_peer_info():
             web = peer.connection_type != self._lt.peer_info.standard_bittorrent
             who = str(peer.ip[0])
-            self.sources.note(who, web, peer.total_download, web or is_station(who))
+            self.sources.add(who, web, peer.total_download, web or is_station(who))
 
     def missing(self) -> list[int]:
         """Pieces that are not here yet."""

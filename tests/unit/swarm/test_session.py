@@ -77,7 +77,7 @@ def test_nobody_outside_is_asked() -> None:
 def test_bytes_are_counted_by_who_brought_them_also_after_a_new_connection() -> None:
     sources = Sources()
     for total in (10, 30, 30, 5, 25):  # a new connection begins between 30 and 5
-        sources.note("10.0.0.2", False, total, from_station=False)
-    sources.note("10.0.0.1", True, 7, from_station=True)
-    sources.note("10.0.0.1", False, 8, from_station=True)
+        sources.add("10.0.0.2", False, total, from_station=False)
+    sources.add("10.0.0.1", True, 7, from_station=True)
+    sources.add("10.0.0.1", False, 8, from_station=True)
     assert (sources.peers, sources.station) == (55, 15)
