@@ -49,6 +49,9 @@ class Watcher(Protocol):
     def end(self) -> bool:
         """The file is complete and flushed; returns whether every piece of it was proved."""
 
+    def drop(self) -> None:
+        """Let go of the file, whatever became of it."""
+
 
 class Nobody:
     """The `Watcher` that sees nothing, so that the carrier reads the whole file once itself."""
@@ -59,6 +62,8 @@ class Nobody:
 
     def end(self) -> bool:
         return False
+
+    def drop(self) -> None: ...
 
 
 @dataclass
@@ -111,7 +116,10 @@ class RangeCarrier:
             self.origin.station += got.fetched
             return got
         with parts.opened(into, entry) as part:
-            return self._bring(wanted, into, part, report)
+            try:
+                return self._bring(wanted, into, part, report)
+            finally:
+                self._watcher.drop()
 
     def _bring(self, wanted: Wanted, into: Path, part: Part, report: Report) -> Fetched:
         resumed = self._fill(wanted, part, report)

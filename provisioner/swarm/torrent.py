@@ -12,7 +12,7 @@ Nothing here needs libtorrent: station, machine and tests make and read it alike
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -50,6 +50,12 @@ class TorrentFile:
         if len(data) != stop - start:
             return False
         return merkle.piece_hash(data, self._width * merkle.BLOCK) == self.pieces[piece]
+
+    def is_root_of(self, pieces: Sequence[bytes]) -> bool:
+        """Whether these hashes, one for each piece, give the file's root."""
+        if len(self.pieces) == 1:
+            return list(pieces) == [self.root]
+        return merkle.file_root(pieces, self.piece_bytes) == self.root
 
     @property
     def _width(self) -> int:

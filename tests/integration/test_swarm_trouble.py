@@ -96,7 +96,7 @@ def test_a_web_server_that_never_knows_ranges(bench: Bench, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("habit", "error"),
-    [("wrong", ImageMismatchError), ("other size", ImageMismatchError), ("gone", NotFoundError)],
+    [("wrong", ImageMismatchError), ("gone", NotFoundError)],
 )
 def test_a_damaged_station_is_named(
     bench: Bench, tmp_path: Path, habit: str, error: type[Exception]
