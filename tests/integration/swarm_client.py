@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from provisioner.agent.growing import GrowingProof
 from provisioner.model.release import MANIFEST, Manifest
 from provisioner.model.signed import MAX_ENVELOPE_BYTES, open_envelope
 from provisioner.swarm import choose
@@ -37,9 +38,13 @@ def main(station_url: str, release: str, key: str, folder: str) -> None:
     url = f"{station_url}/releases/{release}/"
     http = HttpCarrier(url)
     manifest, _ = open_envelope(http.read(MANIFEST, MAX_ENVELOPE_BYTES), Manifest, trusted=key)
-    carrier = choose_carrier(http, manifest, station_url=station_url, release_url=url)
+    growing = GrowingProof()
+    carrier = choose_carrier(
+        http, manifest, station_url=station_url, release_url=url,
+        watcher=None if os.environ.get("NO_PROOF") else growing,
+    )  # fmt: skip
     with carrier:
-        got = {"fetched": 0, "resumed": 0, "from_peers": 0}
+        got = {"fetched": 0, "resumed": 0, "from_peers": 0, "proved": 0}
         for entry in sorted(manifest.files, key=lambda entry: -entry.size):
             if entry.size < LEAST_BYTES:
                 continue
@@ -49,6 +54,7 @@ def main(station_url: str, release: str, key: str, folder: str) -> None:
             got["fetched"] += done.fetched
             got["resumed"] += done.resumed
             got["from_peers"] += done.from_peers
+            got["proved"] += entry.path in growing.grown
         times = os.times()
         result = {
             **got, "banned": carrier.origin.banned, "seconds": time.monotonic() - began,

@@ -157,6 +157,7 @@ def test_a_classroom_takes_from_each_other(wire: Wire) -> None:
     assert sum(found["fetched"] for found in results) == whole
     assert from_peers > whole / 3, results
     assert all(found["resumed"] == 0 for found in results)
+    assert all(found["proved"] == 2 for found in results)  # read back past the cache meanwhile
     assert max(found["resident"] for found in results) < 250 * 2**20
 
 
