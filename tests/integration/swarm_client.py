@@ -1,7 +1,8 @@
 """A machine for the swarm's tests: brings a release as the agent does, then goes on giving.
 
 `python -m tests.integration.swarm_client STATION_URL RELEASE KEY FOLDER`: one line of JSON when
-everything is there; ends when its input does.
+everything is there; ends when its input does. With WAIT_FOR_GO it says “ready” and waits for a
+line, as the agent has long been running when an order comes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from provisioner.model.signed import MAX_ENVELOPE_BYTES, open_envelope
 from provisioner.swarm import choose
 from provisioner.swarm.choose import choose_carrier
 from provisioner.swarm.fetch import HttpCarrier, Wanted
+from provisioner.swarm.session import is_available
 from provisioner.swarm.torrent import LEAST_BYTES
 
 
@@ -34,6 +36,10 @@ def main(station_url: str, release: str, key: str, folder: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if os.environ.get("NO_LIBTORRENT"):
         vars(choose)["is_available"] = lambda: False
+    if os.environ.get("WAIT_FOR_GO"):
+        is_available()  # a machine has everything in memory before the order comes
+        print("ready", flush=True)
+        sys.stdin.readline()
     began = time.monotonic()
     url = f"{station_url}/releases/{release}/"
     http = HttpCarrier(url)
