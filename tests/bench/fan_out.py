@@ -141,7 +141,8 @@ def http(room: Classroom, count: int) -> tuple[Callable[[], None], Callable[[int
     """Every machine its own copy, from nginx."""
     config = room.folder / "nginx.conf"
     config.write_text(
-        f"daemon off; pid {room.folder}/nginx.pid; error_log /dev/null; user root;\n"
+        f"daemon off; master_process off; pid {room.folder}/nginx.pid;\n"
+        "error_log /dev/null; user root;\n"
         "events { worker_connections 512; }\n"
         f"http {{ access_log off; sendfile on; server {{ listen {PORT}; "
         f"root {room.source.parent}; }} }}\n"
@@ -339,8 +340,13 @@ def say(process: Process, word: str) -> None:
 
 
 def end(process: Process) -> None:
+    """Not `communicate`: a child of its own may hold the pipes open."""
     process.kill()
-    process.communicate()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            if pipe is not None:
+                pipe.close()
 
 
 def sha256sum(path: Path) -> str:
