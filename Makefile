@@ -6,9 +6,12 @@ PY := $(VENV)/bin/python
 MACHINES ?= 2
 KEEP ?=
 SUMMARY ?=
+RESULTS ?=
+BENCH ?= --trouble 25
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages lab check types unit test trouble integration web vm format clean
+.PHONY: help setup packages test-packages lab check types unit test trouble integration web vm \
+	bench samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +52,13 @@ trouble: setup test-packages ## the long tests: the whole of `make lab`, as a ne
 
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 tests/$@
+
+samples: $(VENV)/.ready ## make the sample documents of docs/samples again; look at them afterwards
+	$(PY) -m tests.paper_factory docs/samples
+
+bench: setup ## how long a classroom takes for one image, beside other systems (RESULTS=file)
+	@sh .ci/packages tests/bench/packages.txt
+	$(PY) -W ignore -m tests.bench.fan_out $(BENCH) $(if $(RESULTS),--results $(RESULTS))
 
 format: $(VENV)/.ready ## bring the code into the house's form
 	$(VENV)/bin/ruff check --fix .

@@ -29,6 +29,7 @@ from provisioner.netboot.settings import NetbootSettings
 from provisioner.netboot.time_server import TimeServer
 from provisioner.run import run
 from provisioner.settings import DhcpMode, Settings
+from provisioner.swarm.seed import Seeds
 from provisioner.web import make_operator_side
 from provisioner.workshop.station import open_station
 
@@ -50,6 +51,7 @@ def serve(settings: Settings) -> None:
         machines = make_machine_app(station, netboot, live_files)
         parts.enter_context(_door(machines, machine_socket, "machines"))
         parts.enter_context(_door(make_operator_side(station), operator_socket, "operator"))
+        parts.enter_context(Seeds(station.catalog, netboot, station.key.public))
         if settings.serve_time:
             parts.enter_context(TimeServer(netboot))
         jobs = Jobs(station)

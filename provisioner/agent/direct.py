@@ -30,11 +30,15 @@ Report = Callable[[int, int], None]  # bytes done, bytes in all
 
 @dataclass(frozen=True)
 class Digest:
-    """What was read back: bytes, SHA-256, and whether it came past the page cache."""
+    """What was read back: bytes, SHA-256, and whether it came past the page cache.
+
+    A file that was proved while it grew has the root of its hash tree instead.
+    """
 
     size: int
     sha256: str
     direct: bool
+    merkle: str = ""
 
 
 def nothing(_done: int, _total: int) -> None:

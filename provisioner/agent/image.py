@@ -8,8 +8,9 @@ continued when the disk still carries its half-fetched system.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from pathlib import Path
 from provisioner.agent import bootloader, layout, mounting, partition
 from provisioner.agent.direct import Digest, digest_of_file, drop_caches, sector_size
 from provisioner.agent.disk import OpenDisk, opened_exclusively
+from provisioner.agent.growing import GrowingProof, Grown, still_there
 from provisioner.agent.hardware import read_hardware
 from provisioner.agent.journey import Journey
 from provisioner.agent.layout import Slot
@@ -53,7 +55,10 @@ from provisioner.model.release import (
     ReleaseFile,
 )
 from provisioner.release.grubcfg import GRUB_CFG, installed_grub_cfg
+from provisioner.swarm.choose import ReleaseCarrier, choose_carrier
 from provisioner.swarm.fetch import HttpCarrier, SocketOption, Waiting
+
+log = logging.getLogger(__name__)
 
 STEPS = (
     ("manifest", 1.0), ("partition", 6.0), ("fetch", 55.0), ("personalise", 2.0),
@@ -84,23 +89,31 @@ def image(
     mounting.release_leftovers()
     journey.enter("manifest")
     base = f"{order.station_url.rstrip('/')}/{work.release_path.strip('/')}/"
-    carrier = HttpCarrier(base, waiting, options)
-    manifest = trusted_manifest(carrier, work, home.station_key)
+    http = HttpCarrier(base, waiting, options)
+    manifest = trusted_manifest(http, work, home.station_key)
     check_fits(manifest, read_hardware(), work.disk.size_bytes)
-    journey.enter("partition")
+    growing = GrowingProof()
     with ExitStack() as stack:
+        carrier = stack.enter_context(
+            choose_carrier(
+                http, manifest, station_url=order.station_url, release_url=base,
+                options=options, watcher=growing,
+            )
+        )  # fmt: skip
+        journey.enter("partition")
         job, disk, parts = prepare(work, manifest, stack)
         journey.enter("fetch")
         identity = make_identity(work, order.station_url, home.station_key)
         config = grub_config(job, parts).encode()
         totals = install(job, parts, carrier, identity, config, journey)
         journey.enter("check")
-        proofs = read_back(job, parts, identity, config, journey)
+        proofs = read_back(job, parts, carrier, growing.grown, identity, config, journey)
         journey.enter("loaders")
         proofs |= make_startable(job, parts)
         partition.prove_division(disk, job.slots, job.sector)
         journey.at(1, 1)
-        return evidence(job, disk, parts, proofs, totals, identity)
+        found = evidence(job, disk, parts, proofs, totals, identity)
+        return found.model_copy(update={"banned_peers": tuple(carrier.origin.banned)})
 
 
 def prepare(
@@ -190,7 +203,7 @@ def grub_config(job: Job, parts: dict[str, Part]) -> str:
 def install(
     job: Job,
     parts: dict[str, Part],
-    carrier: HttpCarrier,
+    carrier: ReleaseCarrier,
     identity: Identity,
     config: bytes,
     journey: Journey,
@@ -198,6 +211,7 @@ def install(
     """Write everything that is not startable yet."""
     with ExitStack() as stack:
         roots = _mount_all(stack, parts, read_only=False)
+        stack.callback(carrier.rest)
         totals = fetch_all(carrier, job.manifest, roots, _summing(job.manifest, journey.at))
         journey.enter("personalise")
         place = roots[layout.ESP] / GRUB_CFG.lstrip("/")
@@ -208,10 +222,18 @@ def install(
 
 
 def read_back(
-    job: Job, parts: dict[str, Part], identity: Identity, config: bytes, journey: Journey
+    job: Job,
+    parts: dict[str, Part],
+    carrier: ReleaseCarrier,
+    grown: Mapping[str, Grown],
+    identity: Identity,
+    config: bytes,
+    journey: Journey,
 ) -> Proofs:
     """Mount all anew, read-only, and read each file past the page cache.
 
+    Of those that were proved while they grew only samples are read again, if they lie where
+    they lay then. Meanwhile neighbours may still have what is here.
     Raises ImageMismatchError for the first that is not what was to be written.
     """
     drop_caches()
@@ -219,11 +241,12 @@ def read_back(
     proofs: Proofs = {}
     with ExitStack() as stack:
         roots = _mount_all(stack, parts, read_only=True)
+        stack.callback(carrier.rest)
+        carrier.resume()
         for entry in job.manifest.files:
             place = place_of(entry.path, job.manifest.id)
             path = roots[place.label] / place.first
-            found = digest_of_file(path, partial(_of, at, entry))
-            proofs[entry.path] = _same(entry.path, found, entry.sha256)
+            proofs[entry.path] = _proof_of(path, entry, grown.get(entry.path), at)
         path = roots[layout.ESP] / GRUB_CFG.lstrip("/")
         proofs[f"esp:{GRUB_CFG}"] = _same(GRUB_CFG, digest_of_file(path), _sha256(config))
         upper = roots[layout.STATE] / upper_folder(job.work.release)
@@ -232,6 +255,17 @@ def read_back(
             if not own.secret:
                 proofs[f"state:/{own.path}"] = found
     return proofs
+
+
+def _proof_of(
+    path: Path, entry: ReleaseFile, grown: Grown | None, at: Callable[[ReleaseFile, int], None]
+) -> Digest:
+    if grown and grown.direct and grown.entry.root.hex() == entry.merkle:
+        if still_there(grown, path):
+            at(entry, entry.size)
+            return Digest(entry.size, "", True, merkle=entry.merkle)
+        log.warning("%s lies elsewhere than it was proved: it is read anew", entry.path)
+    return _same(entry.path, digest_of_file(path, partial(_of, at, entry)), entry.sha256)
 
 
 def make_startable(job: Job, parts: dict[str, Part]) -> Proofs:
@@ -283,12 +317,18 @@ def evidence(
         manifest_sha256=job.work.manifest_sha256,
         partitions=tuple(_partition(part, seen) for part in parts.values()),
         read_back=tuple(
-            ReadBack(path=path, size=proof.size, sha256=proof.sha256)
+            ReadBack(
+                path=path,
+                size=proof.size,
+                sha256=proof.sha256 or None,
+                merkle=proof.merkle or None,
+            )
             for path, proof in proofs.items()
         ),
         direct_io=all(proof.direct for proof in proofs.values()),
         bytes_fetched=totals.fetched,
         bytes_resumed=totals.resumed,
+        bytes_from_peers=totals.from_peers,
         ssh_host_keys=(identity.ssh_host_key,),
         installed_key=identity.installed_key,
     )

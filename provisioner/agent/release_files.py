@@ -104,10 +104,11 @@ def check_fits(manifest: Manifest, hardware: Hardware, disk_bytes: int) -> None:
 
 @dataclass(frozen=True)
 class Totals:
-    """Bytes that came over the wire and bytes that were here already."""
+    """Bytes that came over the wire, that were here already, and the wire's from neighbours."""
 
     fetched: int = 0
     resumed: int = 0
+    from_peers: int = 0
 
 
 def fetch_all(
@@ -124,5 +125,9 @@ def fetch_all(
         into.parent.mkdir(parents=True, exist_ok=True)
         wanted = Wanted(entry.path, entry.size, entry.sha256)
         got = carrier.fetch(wanted, into, partial(report, entry))
-        totals = Totals(totals.fetched + got.fetched, totals.resumed + got.resumed)
+        totals = Totals(
+            totals.fetched + got.fetched,
+            totals.resumed + got.resumed,
+            totals.from_peers + got.from_peers,
+        )
     return totals

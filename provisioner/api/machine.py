@@ -7,6 +7,7 @@ the operator's address, and nothing of the operator's can be reached through thi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,7 @@ from provisioner.netboot.menus import (
     parse_mac,
 )
 from provisioner.netboot.settings import NetbootSettings
+from provisioner.swarm.tracker import Tracker
 from provisioner.workshop.boot import decide_boot
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station
@@ -56,6 +58,7 @@ def make_machine_app(station: Station, netboot: NetbootSettings, live_files: Pat
     app.add_middleware(LoaderHeaders)
     _add_boot(app, station, netboot)
     _add_files(app, station, live_files)
+    _add_tracker(app, Tracker(netboot.station.network))
     _add_dialogue(app, Dialogue(station))
     return app
 
@@ -94,6 +97,15 @@ def _add_files(app: FastAPI, station: Station, live_files: Path) -> None:
     def release_file(release: ReleaseParam, name: str) -> FileResponse:
         """A file of a release; ranges are answered, so that a download can go on."""
         return _file(station.catalog.folder(release), name)
+
+
+def _add_tracker(app: FastAPI, tracker: Tracker) -> None:
+    @app.get("/announce", tags=["files"])
+    async def announce(request: Request) -> Response:
+        """Who else on this wire has the same file: a BitTorrent tracker (BEP 3, 23)."""
+        address = request.client.host if request.client else ""
+        query = request.scope["query_string"]
+        return Response(tracker.answer(query, address, time.monotonic()), media_type="text/plain")
 
 
 def _add_dialogue(app: FastAPI, dialogue: Dialogue) -> None:

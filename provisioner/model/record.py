@@ -86,11 +86,16 @@ class Partition(Model):
 
 
 class ReadBack(Model):
-    """One thing read back from the disk, past the page cache, after it was written."""
+    """One thing read back from the disk, past the page cache, after it was written.
+
+    Large files of a release are read piece by piece while they arrive: their proof is the root
+    of the hash tree over what was read, instead of a digest.
+    """
 
     path: ShortText = Field(description="the release's file, or disk:boot-sector, esp:/…")
     size: int = Field(ge=0)
-    sha256: Sha256
+    sha256: Sha256 | None = None
+    merkle: Sha256 | None = None
 
 
 class ImageEvidence(Model):
@@ -103,6 +108,10 @@ class ImageEvidence(Model):
     direct_io: bool = Field(description="whether the read-back went past the page cache")
     bytes_fetched: int = Field(ge=0)
     bytes_resumed: int = Field(0, ge=0, description="already there from an interrupted run")
+    bytes_from_peers: int = Field(0, ge=0, description="of the fetched ones, from neighbours")
+    banned_peers: tuple[ShortText, ...] = Field(
+        (), max_length=256, description="addresses that sent wrong bytes"
+    )
     ssh_host_keys: tuple[ShortText, ...] = Field(max_length=8)
     installed_key: KeyHex = Field(description="the key with which the installed agent will sign")
 

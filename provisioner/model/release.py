@@ -48,6 +48,9 @@ class ReleaseFile(Model):
     path: ReleasePath
     size: int = Field(ge=0)
     sha256: Sha256
+    merkle: Sha256 | None = Field(
+        None, description="root of its hash tree (BEP 52), of files that the torrent carries"
+    )
 
 
 class Component(Model):

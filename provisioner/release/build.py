@@ -22,6 +22,7 @@ from provisioner.model.release import (
     SYSTEM,
     Component,
     Manifest,
+    ReleaseFile,
     ReleaseKind,
 )
 from provisioner.model.signed import PrivateKey
@@ -50,6 +51,7 @@ from provisioner.release.tree import (
     kernel_version,
     prune_modules,
 )
+from provisioner.swarm.torrent import TORRENT, make_torrent
 
 Report = Callable[[str, float], None]
 CACHE = "build"  # the builder's own part of the cache folder
@@ -257,12 +259,29 @@ def publish(
         recipe_sha256=inputs_digest(recipe),
         minimum=recipe.minimum,
         installed_bytes=made.installed_bytes,
-        files=manifests.list_files(folder),
+        files=list_carried(folder, f"{recipe.name}@{version}", recipe.kind),
         components=made.components,
     )
     manifests.write_manifest(folder, manifest, key)
     catalog.publish(folder, manifest)
     return catalog.verify(manifest.id, trusted=key.public)
+
+
+def list_carried(folder: Path, release: str, kind: ReleaseKind) -> tuple[ReleaseFile, ...]:
+    """Every file of a release for its manifest, with the torrent that carries the large ones.
+
+    The torrent is written first, so that the signature covers it. Firmware fetches a live
+    environment by itself and knows no swarm.
+    """
+    torrent = make_torrent(folder, release) if kind is ReleaseKind.SYSTEM else None
+    if torrent is None:
+        return manifests.list_files(folder)
+    (folder / TORRENT).write_bytes(torrent.encode())
+    roots = {entry.path: entry.root.hex() for entry in torrent.files}
+    return tuple(
+        entry.model_copy(update={"merkle": roots.get(entry.path)})
+        for entry in manifests.list_files(folder)
+    )
 
 
 def inputs_digest(recipe: Recipe, package: Path = PACKAGE) -> str:

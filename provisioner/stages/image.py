@@ -66,7 +66,8 @@ def judge_image(
     # Without sound partitions nothing can be computed from them.
     made = {} if reasons else expected_parts(evidence, work, loader)
     wanted = {entry.path: (entry.size, entry.sha256) for entry in manifest.files} | made
-    return reasons + _judge_read_back(evidence, wanted)
+    roots = {entry.path: entry.merkle for entry in manifest.files if entry.merkle}
+    return reasons + _judge_read_back(evidence, wanted, roots)
 
 
 def expected_parts(
@@ -105,12 +106,25 @@ def _judge_partitions(evidence: ImageEvidence) -> list[str]:
     return []
 
 
-def _judge_read_back(evidence: ImageEvidence, wanted: dict[str, tuple[int, str]]) -> list[str]:
-    back = {item.path: (item.size, item.sha256) for item in evidence.read_back}
+def _judge_read_back(
+    evidence: ImageEvidence, wanted: dict[str, tuple[int, str]], roots: dict[str, str]
+) -> list[str]:
+    """Each thing by its digest, or a large file by the root that the manifest promises.
+
+    Whatever of the two is stated must be right; a root that nobody promised proves nothing.
+    """
+    back = {item.path: item for item in evidence.read_back}
     reasons = []
-    for path, digest in wanted.items():
-        if path not in back:
+    for path, (size, sha256) in wanted.items():
+        item = back.get(path)
+        if item is None:
             reasons.append(f"{path} was not read back.")
-        elif back[path] != digest:
+            continue
+        stated = [
+            (item.sha256, sha256) if item.sha256 else None,
+            (item.merkle, roots.get(path)) if item.merkle else None,
+        ]
+        pairs = [pair for pair in stated if pair]
+        if item.size != size or not pairs or any(told != promised for told, promised in pairs):
             reasons.append(f"{path} on the disk is not what it should be.")
     return reasons

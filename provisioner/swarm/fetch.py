@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,10 +47,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Fetched:
-    """How many bytes came over the wire, and how many were already here."""
+    """Bytes that came over the wire, that were already here, and the wire's share from peers."""
 
     fetched: int
     resumed: int
+    from_peers: int = 0
 
 
 class Carrier(Protocol):
@@ -125,6 +126,20 @@ class HttpCarrier:
                 self._waiting(error, pause_s)
         raise AssertionError("the pauses never end")
 
+    def wait(self, error: UnreachableError, pause_s: float) -> None:
+        """Do what this carrier does when the other side is silent."""
+        self._waiting(error, pause_s)
+
+    def open(self, path: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        """Ask for a file; whoever asked reads, judges and closes the answer."""
+        return self._pool.request(
+            "GET",
+            self._base + path,
+            headers={"Accept-Encoding": "identity", **headers},
+            preload_content=False,
+            redirect=False,
+        )
+
     def _attempt(self, wanted: Wanted, part: Path, report: Report) -> Fetched:
         digest, resumed = _digest_of_part(part, wanted.size, report)
         with part.open("ab") as out:
@@ -175,12 +190,7 @@ class HttpCarrier:
             raise UnreachableError(f"{path}: {error}") from error
 
     def _request(self, path: str, start: int, size: int | None) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-        response = self._pool.request(
-            "GET", self._base + path, headers=headers, preload_content=False, redirect=False
-        )
+        response = self.open(path, {"Range": f"bytes={start}-"} if start else {})
         try:
             check_answer(path, response.status, response.headers, start, size)
         except BaseException:

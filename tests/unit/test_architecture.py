@@ -28,7 +28,8 @@ FLOORS = (
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 
 # The agent runs with what Debian gives the live environment, and with these parts of ours.
-AGENT_MAY = ("agent", "model", "errors", "run", "lifecycle", "swarm.fetch",
+AGENT_MAY = ("agent", "model", "errors", "run", "lifecycle", "swarm.fetch", "swarm.choose",
+             "swarm.torrent",
              "release.manifest", "release.chunks", "release.grubcfg", "release.bios")  # fmt: skip
 AGENT_LIBRARIES = {"pydantic", "pydantic_core", "cryptography", "urllib3", "PIL"}
 
@@ -37,7 +38,7 @@ HOMES = {
     "subprocess": {"run"},
     "paramiko": {"checks"},
     "ansible_runner": {"stages.ansible"},
-    "libtorrent": {"swarm"},
+    "libtorrent": {"swarm.session"},
     "jinja2": {"templating"},
     "yaml": {"yaml_file"},
     "dbos": {"jobs"},

@@ -147,11 +147,13 @@ class StubStation:
                     self._send(404, b"{}")
                     return
                 data = path.read_bytes()
-                start = int(match[1]) if (match := re.match(r"bytes=(\d+)-$", asked)) else 0
-                self.send_response(206 if start else 200)
-                if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-                body = data[start:]
+                match = re.match(r"bytes=(\d+)-(\d*)$", asked)
+                start = int(match[1]) if match else 0
+                stop = int(match[2]) + 1 if match and match[2] else len(data)
+                self.send_response(206 if match else 200)
+                if match:
+                    self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+                body = data[start:stop]
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if station.cut_after is not None and len(body) > station.cut_after:

@@ -109,3 +109,19 @@ def test_the_length_is_named_as_grub_reads_it(client: TestClient) -> None:
     """GRUB compares letter by letter; what goes over the wire counts, not what a client shows."""
     answer = client.get("/live/vmlinuz")
     assert (b"Content-Length", b"2560") in answer.headers.raw
+
+
+@pytest.mark.parametrize("query", ["", "?info_hash=%ff", "?info_hash=x&port=-1", "?" + "a" * 9999])
+def test_the_tracker_answers_nonsense_with_a_reason(client: TestClient, query: str) -> None:
+    answer = client.get(f"/announce{query}")
+    assert answer.status_code == 200
+    assert answer.content.startswith(b"d14:failure reason")
+
+
+def test_machines_of_the_wire_find_each_other(client: TestClient) -> None:
+    asked = "/announce?info_hash=" + "%ff" * 20 + "&port=6881"
+    for last, told in ((2, b"5:peers0:"), (3, b"5:peers6:\x0a\x4d\x00\x02\x1a\xe1")):
+        machine = TestClient(client.app, client=(f"10.77.0.{last}", 50_000))
+        answer = machine.get(asked)
+        assert answer.status_code == 200
+        assert told in answer.content

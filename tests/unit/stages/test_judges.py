@@ -18,7 +18,7 @@ from provisioner.model.record import (
     Sample,
     WipeEvidence,
 )
-from provisioner.model.release import Manifest, Minimum, ReleaseFile, ReleaseKind
+from provisioner.model.release import SYSTEM, Manifest, Minimum, ReleaseFile, ReleaseKind
 from provisioner.stages.diagnose import REQUIRED_CHECKS, judge_diagnosis
 from provisioner.stages.image import BiosLoader, expected_parts, judge_image
 from provisioner.stages.wipe import judge_wipe, undetected_share
@@ -160,6 +160,46 @@ def test_a_file_that_reads_back_differently_is_found(change: dict[str, Any]) -> 
     assert judge_image(imaged(read_back=back), IMAGE, MANIFEST, LOADER) == [
         "system.squashfs on the disk is not what it should be."
     ]
+
+
+ROOT = "c" * 64
+CARRIED = MANIFEST.model_copy(
+    update={
+        "files": tuple(
+            entry.model_copy(update={"merkle": ROOT}) if entry.path == SYSTEM else entry
+            for entry in MANIFEST.files
+        )
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "proved"),
+    [
+        ({"sha256": None, "merkle": ROOT}, True),
+        ({"merkle": ROOT}, True),
+        ({"sha256": None, "merkle": "d" * 64}, False),
+        ({"sha256": None, "merkle": None}, False),
+        ({"sha256": "0" * 64, "merkle": ROOT}, False),
+        ({"merkle": "d" * 64}, False),
+        ({"sha256": None, "merkle": ROOT, "size": 11}, False),
+    ],
+)
+def test_a_large_file_is_proved_by_the_root_that_the_manifest_promises(
+    change: dict[str, Any], proved: bool
+) -> None:
+    back = tuple(item.model_copy(update=change) if item.path == SYSTEM else item for item in GOOD)
+    reasons = judge_image(imaged(read_back=back), IMAGE, CARRIED, LOADER)
+    assert reasons == ([] if proved else ["system.squashfs on the disk is not what it should be."])
+
+
+def test_a_root_that_nobody_promised_proves_nothing() -> None:
+    for item in GOOD:
+        back = tuple(
+            other.model_copy(update={"sha256": None, "merkle": ROOT}) if other is item else other
+            for other in GOOD
+        )
+        assert judge_image(imaged(read_back=back), IMAGE, MANIFEST, LOADER)
 
 
 def test_overlapping_partitions_are_impossible() -> None:
