@@ -10,14 +10,15 @@ from fastapi.responses import RedirectResponse
 
 from provisioner.api import reading
 from provisioner.api.auth import LOGIN, SESSION_COOKIE, SESSION_SECONDS
-from provisioner.api.operator import Word, doorkeeper_from
+from provisioner.api.operator import Number, Word, doorkeeper_from
 from provisioner.api.problems import ProblemDocument
 from provisioner.lifecycle import may_start
 from provisioner.model.batch import DiskRule
+from provisioner.model.hardware import Hardware
 from provisioner.web import parts
 from provisioner.web.forms import AnyForm
 from provisioner.web.page import TheVisitor, Visitor
-from provisioner.workshop import desk
+from provisioner.workshop import desk, recognition
 from provisioner.workshop.passport import seal_passport
 
 EVENTS_ON_A_PAGE = 100
@@ -57,6 +58,15 @@ def passport(visitor: TheVisitor, tag: Word) -> Response:
         sealed, name = seal_passport(visitor.station, session, row), row.asset_tag
     headers = {"Content-Disposition": f'attachment; filename="{name}.json"'}
     return Response(sealed, media_type="application/json", headers=headers)
+
+
+@router.get("/waiting/{number}")
+def waiting(visitor: TheVisitor, number: Number) -> Response:
+    """A machine of which a person must say who it is."""
+    with visitor.station.database.reading() as session:
+        row = recognition.find_waiting(session, number)
+        hardware, tags = Hardware.model_validate(row.hardware), recognition.candidates(session, row)
+    return visitor.page("waiting", number=number, hardware=hardware, tags=tags)
 
 
 @router.get("/batches")

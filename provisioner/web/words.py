@@ -103,6 +103,16 @@ EVENTS: dict[str, Happening] = {
         mark("network address moved"),
         mark("Network address {mac} moved here from another machine"),
     ),
+    "who-asked": Happening(
+        mark("asked who it is"), mark("It may be {candidates}; a person must say who it is")
+    ),
+    "who-answered": Happening(mark("told who it is"), mark("A person said who it is: {answer}")),
+    "board-replaced": Happening(mark("board replaced"), mark("Another board: {old} → {new}")),
+    "network-replaced": Happening(
+        mark("network card replaced"), mark("Other network addresses: {old} → {new}")
+    ),
+    "disk-replaced": Happening(mark("disk replaced"), mark("Other disks: {old} → {new}")),
+    "disk-moved": Happening(mark("disk moved"), mark("Disk {disk} was in machine {origin} before")),
     "milestone": Happening(mark("no longer proved"), mark("No longer proved: {was} → {now}")),
     "run-started": Happening(mark("stage started"), mark("{stage} started")),
     "run-succeeded": Happening(mark("stage proved"), mark("{stage} proved")),
@@ -122,6 +132,10 @@ PROBLEMS: dict[str, Trouble] = {
     "ask": Trouble(
         mark("Which disk shall be used?"),
         mark("Choose the disk on the machine's page, or unplug the one to be kept."),
+    ),
+    "who": Trouble(
+        mark("Which machine is this?"),
+        mark("Read the label on its case, then say here which machine it is."),
     ),
     "batch-full": Trouble(
         mark("The batch is full"),

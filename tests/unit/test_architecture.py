@@ -23,7 +23,16 @@ FLOORS = (
     ("agent",),
     ("netboot", "swarm", "store", "release"),
     ("model",),
-    ("templating", "yaml_file", "secret_file", "run", "lifecycle", "settings", "errors"),
+    (
+        "templating",
+        "yaml_file",
+        "secret_file",
+        "run",
+        "lifecycle",
+        "settings",
+        "errors",
+        "asset_tag",
+    ),
 )
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 
