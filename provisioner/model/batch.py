@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from provisioner.model.base import Model, Name
-from provisioner.model.order import WipeMethod
+from provisioner.model.erasure import WipeLevel, WipeMethod
 
 
 class DiskRule(StrEnum):
@@ -24,6 +24,9 @@ class Policy(Model):
 
     disk: DiskRule = DiskRule.ONLY
     wipe: WipeMethod = WipeMethod.OVERWRITE
+    wipe_level: WipeLevel = Field(
+        WipeLevel.CLEAR, description="clear, or purge; a purge that a disk cannot do is refused"
+    )
     wipe_samples: int = Field(64, gt=0, le=10_000, description="blocks read back after wiping")
     wipe_read_back_all: bool = Field(False, description="read back every block, not only samples")
 

@@ -7,23 +7,17 @@ the kernel's name; and the machine remembers the identifiers that it has carried
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from provisioner.model.base import Model, Sha256, ShortText
+from provisioner.model.erasure import WipeLevel, WipeMethod
 from provisioner.model.hardware import DiskRef
 from provisioner.model.release import Minimum, ReleaseId
 
 OrderId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 KeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class WipeMethod(StrEnum):
-    """How a disk is erased. The intake stage adds the methods built into disks."""
-
-    OVERWRITE = "overwrite"  # zeros over every addressable block, then read back
 
 
 class DiagnoseWork(Model):
@@ -36,11 +30,16 @@ class DiagnoseWork(Model):
 
 
 class WipeWork(Model):
-    """Erase one disk and read back: every block with `full`, else `samples` random ones."""
+    """Erase one disk and read back: every block with `full`, else `samples` random ones.
+
+    The machine chooses the method by the medium (`erasure.choose_method`), within `level`;
+    `method` other than overwriting is the batch's own choice.
+    """
 
     verb: Literal["wipe"] = "wipe"
     disk: DiskRef
     method: WipeMethod = WipeMethod.OVERWRITE
+    level: WipeLevel = WipeLevel.CLEAR
     samples: int = Field(gt=0, le=1_000_000)
     full: bool = False
 

@@ -157,6 +157,10 @@ PROBLEMS: dict[str, Trouble] = {
         mark("The disk is faulty"),
         mark("Put in another disk, then press “Try again”."),
     ),
+    "WipeRefusedError": Trouble(
+        mark("The disk cannot be erased as demanded"),
+        mark("Read the reason below. Take the disk out, or have the cause removed."),
+    ),
     "ImageMismatchError": Trouble(
         mark("What is on the disk differs from the release"),
         mark("Press “Try again”; if it happens twice, change memory or disk."),
