@@ -8,7 +8,7 @@ KEEP ?=
 SUMMARY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages lab check test trouble integration web vm format clean
+.PHONY: help setup packages test-packages lab check test trouble integration web vm samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ trouble: setup test-packages ## the long tests: real boots, the whole lab, bad d
 
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 tests/$@
+
+samples: $(VENV)/.ready ## make the sample documents of docs/samples again; look at them afterwards
+	$(PY) -m tests.paper_factory docs/samples
 
 format: $(VENV)/.ready ## bring the code into the house's form
 	$(VENV)/bin/ruff check --fix .

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     workshop_name: str = Field(
         "", max_length=80, description="who refurbishes, as printed on labels and certificates"
     )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,200}/?)?$",
+        description="the dashboard's address as phones reach it; stands in the labels' QR codes",
+    )
     kernel_arguments: str = Field(
         "", pattern=r"^[ -~]*$", description="added to the kernel's command line on machines"
     )

@@ -22,7 +22,7 @@ from provisioner.agent.text import read_line
 from provisioner.errors import DiskChoiceError
 from provisioner.model.hardware import Disk, Hardware, Nic
 from provisioner.model.order import DiagnoseWork
-from provisioner.model.record import CheckOutcome, DiagnoseEvidence, PartCheck
+from provisioner.model.record import CheckOutcome, DiagnoseEvidence, PartCheck, SmartReading
 
 STEPS = (("memory", 4.0), ("disk", 4.0), ("rest", 1.0))
 MIB = 1024 * 1024
@@ -52,7 +52,7 @@ def diagnose(work: DiagnoseWork, journey: Journey) -> DiagnoseEvidence:
     journey.enter("rest")
     checks += check_network(hardware.nics)
     checks.append(check_clock(time.time(), work.station_time))
-    return DiagnoseEvidence(checks=tuple(checks))
+    return DiagnoseEvidence(checks=tuple(checks), smart=read_smart(work, hardware))
 
 
 def enough_memory(memory_mib: int, minimum_mib: int) -> bool:
@@ -113,6 +113,14 @@ def check_disk(work: DiagnoseWork, hardware: Hardware, journey: Journey) -> list
         smart.read_health(DEV / disk.name),
         measure_reading(DEV / disk.name, disk.size_bytes, journey.at),
     ]
+
+
+def read_smart(work: DiagnoseWork, hardware: Hardware) -> SmartReading:
+    """The disk's own figures, from which the station makes a grade."""
+    try:
+        return smart.read_reading(DEV / choose_disk(work.target, hardware.disks).name)
+    except DiskChoiceError:
+        return SmartReading()
 
 
 def check_disk_size(disk: Disk, minimum_mb: int) -> PartCheck:

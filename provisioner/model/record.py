@@ -42,24 +42,6 @@ class PartCheck(Model):
     advice: ShortText = ""
 
 
-class DiagnoseEvidence(Model):
-    verb: Literal["diagnose"] = "diagnose"
-    checks: tuple[PartCheck, ...] = Field(max_length=200)
-
-
-class Sample(Model):
-    """One block of the disk around the wipe.
-
-    Before wiping, the agent writes random bytes there and reads them back past the page cache
-    (`before`); after wiping it reads the block again (`after`). So a wipe that did nothing is
-    found even on a disk that was blank from the start.
-    """
-
-    offset: int = Field(ge=0)
-    before: Sha256
-    after: Sha256
-
-
 class SmartReading(Model):
     """A few figures of a disk's own account of its health; None where it does not tell."""
 
@@ -73,6 +55,25 @@ class SmartReading(Model):
     percentage_used: int | None = Field(None, ge=0, description="of a solid-state disk's life")
     critical_warning: int | None = Field(None, ge=0, description="NVMe")
     media_errors: int | None = Field(None, ge=0, description="NVMe")
+
+
+class DiagnoseEvidence(Model):
+    verb: Literal["diagnose"] = "diagnose"
+    checks: tuple[PartCheck, ...] = Field(max_length=200)
+    smart: SmartReading = SmartReading()
+
+
+class Sample(Model):
+    """One block of the disk around the wipe.
+
+    Before wiping, the agent writes random bytes there and reads them back past the page cache
+    (`before`); after wiping it reads the block again (`after`). So a wipe that did nothing is
+    found even on a disk that was blank from the start.
+    """
+
+    offset: int = Field(ge=0)
+    before: Sha256
+    after: Sha256
 
 
 class DriveErasure(Model):

@@ -12,13 +12,14 @@ from provisioner.api import reading
 from provisioner.api.auth import LOGIN, SESSION_COOKIE, SESSION_SECONDS
 from provisioner.api.operator import Number, Word, doorkeeper_from
 from provisioner.api.problems import ProblemDocument
+from provisioner.documents import certificates
 from provisioner.lifecycle import may_start
 from provisioner.model.batch import DiskRule
 from provisioner.model.hardware import Hardware
 from provisioner.web import parts
 from provisioner.web.forms import AnyForm
 from provisioner.web.page import TheVisitor, Visitor
-from provisioner.workshop import desk, recognition
+from provisioner.workshop import desk, grades, recognition
 from provisioner.workshop.passport import seal_passport
 
 EVENTS_ON_A_PAGE = 100
@@ -40,12 +41,17 @@ def machine(visitor: TheVisitor, tag: Word) -> Response:
     with visitor.station.database.reading() as session:
         view = reading.machine(visitor.station, session, tag)
         events = reading.events(session, machine=tag, limit=EVENTS_ON_A_PAGE, newest=True)
+        row = desk.find_machine(session, tag)
+        grade = grades.grade_of(session, row)
+        issued = certificates.issued_for(session, machine_id=row.id)
     reached = view.tile.milestone
     return visitor.page(
         "machine",
         machine=view,
         tile=view.tile,
         events=events,
+        grade=grade,
+        issued=issued,
         repeatable=[verb for verb in desk.REPEATABLE if may_start(verb, reached)],
     )
 
@@ -100,7 +106,8 @@ def batch(visitor: TheVisitor, name: Word) -> Response:
     with visitor.station.database.reading() as session:
         view = reading.batch(session, name)
         tiles = reading.tiles(visitor.station, session, name)
-    return visitor.page("batch", batch=view, tiles=parts.in_order(tiles))
+        issued = certificates.issued_for(session, batch_id=desk.find_batch(session, name).id)
+    return visitor.page("batch", batch=view, tiles=parts.in_order(tiles), issued=issued)
 
 
 @router.get("/journal")

@@ -77,6 +77,15 @@ PARTS: dict[str, str] = {
     "clock": mark("clock"),
 }
 
+# What a person looks at, by the grade's word for it (model.grade.CHECKLIST).
+LOOK_FOR: dict[str, str] = {
+    "screen": mark("Screen: no dead spots, no flicker, both connectors show a picture"),
+    "keyboard": mark("Keyboard and mouse: every key and button works"),
+    "ports": mark("Ports: every USB socket takes a stick, the network socket holds its plug"),
+    "sound": mark("Sound: loudspeaker or headphones are heard, the microphone hears"),
+    "case": mark("Case: closed, clean, no sharp edge, the fans turn quietly"),
+}
+
 DISK_RULES: dict[str, str] = {
     DiskRule.ONLY: mark("The only disk; ask me when there are two"),
     DiskRule.SOLID_STATE: mark("The solid-state disk (SSD)"),
@@ -103,6 +112,13 @@ EVENTS: dict[str, Happening] = {
         mark("network address moved"),
         mark("Network address {mac} moved here from another machine"),
     ),
+    "certificate-issued": Happening(
+        mark("certificate issued"), mark("Certificate {number} issued")
+    ),
+    "grade-overridden": Happening(
+        mark("grade changed"), mark("Grade {letter} instead of {before}: {reason}")
+    ),
+    "looked-at": Happening(mark("looked at"), mark("A person looked at it: {found}")),
     "who-asked": Happening(
         mark("asked who it is"), mark("It may be {candidates}; a person must say who it is")
     ),

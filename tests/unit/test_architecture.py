@@ -17,6 +17,7 @@ FLOORS = (
     ("__main__", "cli"),
     ("lab", "serve", "doctor"),
     ("api", "web"),
+    ("documents",),
     ("jobs",),
     ("workshop",),
     ("stages", "fleet", "checks"),
@@ -51,6 +52,8 @@ HOMES = {
     "yaml": {"yaml_file"},
     "dbos": {"jobs"},
     "click": {"cli"},
+    "weasyprint": {"documents.pdf"},
+    "segno": {"documents.qr"},
 }
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -44,6 +44,7 @@ def routes(found: Any) -> Iterator[tuple[str, str]]:
 def _fill(path: str) -> str:
     values = {
         "number": "7",
+        "certificate": "W-000001",
         "tag": "PC-0001",
         "name": factories.BATCH,
         "release": "education@2026.1",
