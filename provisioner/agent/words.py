@@ -27,6 +27,7 @@ STEPS: dict[str, Words] = {
     # diagnose
     "memory": Words("Testing the memory", "正在检测内存"),
     "disk": Words("Testing the disk", "正在检测硬盘"),
+    "load": Words("Testing the processor under load", "正在对处理器进行负载测试"),
     "rest": Words("Testing network and clock", "正在检测网络和时钟"),
     # wipe
     "mark": Words("Marking places on the disk", "正在硬盘上做标记"),

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from provisioner.model.base import Model, Name
 from provisioner.model.erasure import WipeLevel, WipeMethod
+from provisioner.model.order import Profile
 
 
 class DiskRule(StrEnum):
@@ -23,6 +24,7 @@ class Policy(Model):
     """What is done to every machine of a batch. Nothing here names a disk."""
 
     disk: DiskRule = DiskRule.ONLY
+    diagnose: Profile = Field(Profile.QUICK, description="quick or thorough")
     wipe: WipeMethod = WipeMethod.OVERWRITE
     wipe_level: WipeLevel = Field(
         WipeLevel.CLEAR, description="clear, or purge; a purge that a disk cannot do is refused"

@@ -7,6 +7,7 @@ the kernel's name; and the machine remembers the identifiers that it has carried
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -20,6 +21,13 @@ OrderId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 KeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+class Profile(StrEnum):
+    """How long a machine is tested."""
+
+    QUICK = "quick"  # a minute
+    THOROUGH = "thorough"  # a quarter of an hour, and more with much memory
+
+
 class DiagnoseWork(Model):
     """Test the machine's parts; `target` is the disk that would be used."""
 
@@ -27,6 +35,7 @@ class DiagnoseWork(Model):
     minimum: Minimum
     target: DiskRef
     station_time: float = Field(description="seconds since 1970 by the station's clock")
+    profile: Profile = Profile.QUICK
 
 
 class WipeWork(Model):

@@ -75,6 +75,10 @@ PARTS: dict[str, str] = {
     "network-link": mark("network cable"),
     "network-speed": mark("network speed"),
     "clock": mark("clock"),
+    "disk-surface": mark("disk surface"),
+    "cpu-load": mark("processor under load"),
+    "battery": mark("battery"),
+    "firmware-missing": mark("missing firmware"),
 }
 
 # What a person looks at, by the grade's word for it (model.grade.CHECKLIST).
