@@ -22,6 +22,8 @@ LIMITS = {
     197: ("pending sectors", 1, 1),
     198: ("offline uncorrectable", 1, 1),
 }
+LARGEST = 2**48  # a raw value has six bytes; more is a drive that talks nonsense
+LONGEST_H = 10**6  # a century
 WORN_WARN, WORN_FAIL = 80, 100  # per cent of a solid-state disk's rated life
 
 
@@ -77,7 +79,7 @@ def parse_reading(text: str) -> SmartReading:
     timeouts = raw.get(188)  # Seagate packs three counters into one; the lowest counts them all
     return SmartReading(
         passed=passed if isinstance(passed, bool) else None,
-        power_on_hours=hours,
+        power_on_hours=hours if hours is not None and hours < LONGEST_H else None,
         reallocated=raw.get(5),
         uncorrectable=raw.get(187),
         timeouts=None if timeouts is None else timeouts & 0xFFFF,
@@ -91,7 +93,7 @@ def parse_reading(text: str) -> SmartReading:
 
 def _count(folder: Any, key: str) -> int | None:
     value = _int(folder, key)
-    return value if value is not None and 0 <= value < 2**63 else None
+    return value if value is not None and 0 <= value < LARGEST else None
 
 
 REPLACE = "Replace this disk."

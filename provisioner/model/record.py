@@ -46,15 +46,17 @@ class SmartReading(Model):
     """A few figures of a disk's own account of its health; None where it does not tell."""
 
     passed: bool | None = None
-    power_on_hours: int | None = Field(None, ge=0)
-    reallocated: int | None = Field(None, ge=0, description="attribute 5")
-    uncorrectable: int | None = Field(None, ge=0, description="attribute 187")
-    timeouts: int | None = Field(None, ge=0, description="attribute 188, its low 16 bits")
-    pending: int | None = Field(None, ge=0, description="attribute 197")
-    offline_uncorrectable: int | None = Field(None, ge=0, description="attribute 198")
-    percentage_used: int | None = Field(None, ge=0, description="of a solid-state disk's life")
-    critical_warning: int | None = Field(None, ge=0, description="NVMe")
-    media_errors: int | None = Field(None, ge=0, description="NVMe")
+    power_on_hours: int | None = Field(None, ge=0, lt=10**6)
+    reallocated: int | None = Field(None, ge=0, lt=2**48, description="attribute 5")
+    uncorrectable: int | None = Field(None, ge=0, lt=2**48, description="attribute 187")
+    timeouts: int | None = Field(None, ge=0, lt=2**48, description="attribute 188, its low 16 bits")
+    pending: int | None = Field(None, ge=0, lt=2**48, description="attribute 197")
+    offline_uncorrectable: int | None = Field(None, ge=0, lt=2**48, description="attribute 198")
+    percentage_used: int | None = Field(
+        None, ge=0, lt=2**48, description="of a solid-state disk's life"
+    )
+    critical_warning: int | None = Field(None, ge=0, lt=2**48, description="NVMe")
+    media_errors: int | None = Field(None, ge=0, lt=2**48, description="NVMe")
 
 
 class DiagnoseEvidence(Model):
@@ -91,8 +93,8 @@ class WipeEvidence(Model):
     disk: DiskRef
     method: ShortText
     tool: ShortText
-    bytes_written: int = Field(ge=0)
-    bytes_read_back: int = Field(ge=0)
+    bytes_written: int = Field(ge=0, lt=2**63)
+    bytes_read_back: int = Field(ge=0, lt=2**63)
     sample_bytes: int = Field(gt=0, description="length of each sample")
     samples: tuple[Sample, ...] = Field(max_length=10_000)
     nonzero_blocks: int = Field(ge=0, description="blocks of the read-back that were not zero")
