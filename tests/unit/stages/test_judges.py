@@ -108,7 +108,7 @@ def test_a_clear_is_never_taken_for_a_purge(changes: dict[str, Any], said: str) 
     [
         ({"real_bytes": DISK.size_bytes + 512}, "512 hidden bytes"),
         ({"real_bytes": 512}, "cannot really have 512"),
-        ({"bytes_written": DISK.size_bytes * 10**10}, "were written to a disk of"),
+        ({"bytes_written": DISK.size_bytes * 10**8}, "were written to a disk of"),
         ({"bytes_read_back": DISK.size_bytes * 3}, "were read back from a disk of"),
     ],
 )
