@@ -103,7 +103,11 @@ def _plan(form: Fields) -> dict[str, object]:
     return {
         **plan,
         "open_minutes": form.get("open_minutes") or 480,
-        "policy": {"disk": form.get("disk", "only")},
+        "policy": {
+            "disk": form.get("disk", "only"),
+            "wipe_level": form.get("wipe_level", "clear"),
+            "diagnose": form.get("diagnose", "quick"),
+        },
     }
 
 

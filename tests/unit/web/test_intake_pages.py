@@ -7,6 +7,7 @@ import hashlib
 import pytest
 from fastapi.testclient import TestClient
 
+from provisioner.api import reading
 from provisioner.documents.certificates import verify
 from provisioner.model.grade import CHECKLIST
 from provisioner.model.hardware import Smbios
@@ -135,3 +136,16 @@ def test_the_same_over_the_api(browser: TestClient, erased: Station) -> None:
     answer = browser.post(f"{api}/machines/PC-0001/checklist", json=looked, **ask).json()
     assert (answer["letter"], answer["looked"]) == ("D", {"screen": "bad"})
     assert browser.get(f"{api}/certificates/W-000001").status_code == 401
+
+
+def test_a_batch_may_demand_a_purge_and_thorough_tests(
+    browser: TestClient, station: Station, secret: dict[str, str]
+) -> None:
+    form = {**secret, "name": "deep", "school": factories.SCHOOL, "release": "education",
+            "size": "3", "disk": "only", "wipe_level": "purge", "diagnose": "thorough"}  # fmt: skip
+    assert browser.post("/batches", data=form, follow_redirects=False).status_code == 303
+    with station.database.reading() as session:
+        policy = reading.batch(session, "deep").policy
+    assert (policy.wipe_level, policy.diagnose) == ("purge", "thorough")
+    wrong = browser.post("/batches", data={**form, "name": "x", "wipe_level": "perhaps"})
+    assert wrong.status_code == 422
