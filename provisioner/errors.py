@@ -59,6 +59,10 @@ class DiskFaultError(ProvisionerError):
     """The medium failed to keep what was written; replace the part."""
 
 
+class WipeRefusedError(ProvisionerError):
+    """A disk cannot be erased as its batch demands; a person decides what becomes of it."""
+
+
 class ImageMismatchError(ProvisionerError):
     """What was read back is not what the manifest says."""
 

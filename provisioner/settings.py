@@ -11,12 +11,12 @@ import os
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from provisioner import yaml_file
+from provisioner import asset_tag, yaml_file
 from provisioner.errors import ConfigError, nearest
 
 SETTINGS_FILE = Path("/etc/classroom-provisioner/settings.yaml")
@@ -67,7 +67,18 @@ class Settings(BaseSettings):
         None, ge=3, description="an open listening socket for people, passed by who started us"
     )
     language: str = Field("en", pattern="^(en|zh)$", description="first language on screens")
-    asset_tag_pattern: str = Field("PC-{number:04d}", description="how new asset tags are written")
+    asset_tag_pattern: Annotated[str, AfterValidator(asset_tag.validated)] = Field(
+        "PC-{number:04d}",
+        description="how new asset tags are written; {check} at the end adds a check character",
+    )
+    workshop_name: str = Field(
+        "", max_length=80, description="who refurbishes, as printed on labels and certificates"
+    )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,200}/?)?$",
+        description="the dashboard's address as phones reach it; stands in the labels' QR codes",
+    )
     kernel_arguments: str = Field(
         "", pattern=r"^[ -~]*$", description="added to the kernel's command line on machines"
     )

@@ -1,7 +1,7 @@
 """Diagnose: is this machine good enough for the release, and do its parts hold for a moment?
 
-Quick and honest: what could not be measured is unknown, never good. The thorough tests of the
-intake stage come beside these.
+Honest: what could not be measured is unknown, never good. A quick profile takes a minute, a
+thorough one a quarter of an hour; memory that needs a night has memtest86+ for it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import mmap
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.agent import smart
+from provisioner.agent import smart, strain
 from provisioner.agent.direct import buffer
 from provisioner.agent.disk import DEV, choose_disk
 from provisioner.agent.hardware import parse_meminfo, read_hardware
@@ -21,16 +22,30 @@ from provisioner.agent.journey import Journey
 from provisioner.agent.text import read_line
 from provisioner.errors import DiskChoiceError
 from provisioner.model.hardware import Disk, Hardware, Nic
-from provisioner.model.order import DiagnoseWork
-from provisioner.model.record import CheckOutcome, DiagnoseEvidence, PartCheck
+from provisioner.model.order import DiagnoseWork, Profile
+from provisioner.model.record import CheckOutcome, DiagnoseEvidence, PartCheck, SmartReading
 
-STEPS = (("memory", 4.0), ("disk", 4.0), ("rest", 1.0))
+STEPS = (("memory", 4.0), ("disk", 4.0), ("load", 4.0), ("rest", 1.0))
 MIB = 1024 * 1024
 # An on-board graphics card keeps up to a sixteenth of the memory for itself.
 MEMORY_SHARE_NUM, MEMORY_SHARE_DEN = 15, 16
 MEMORY_SECONDS, MEMORY_MAX_MIB = 4.0, 256
 PATTERNS = (b"\x00", b"\xff", b"\x55", b"\xaa")
 READ_SECONDS, READ_PLACES, READ_BLOCK = 3.0, 12, 2 * MIB
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What a profile allows: seconds, MiB, places."""
+
+    memory_seconds: float
+    memory_mib: int
+    load_seconds: float
+    surface_places: int
+
+
+DEPTHS = {Profile.QUICK: Depth(MEMORY_SECONDS, MEMORY_MAX_MIB, 4.0, 24),
+          Profile.THOROUGH: Depth(300.0, 1 << 20, 600.0, 2000)}  # fmt: skip
 SLOW_DISK = 5e6  # bytes per second: no healthy disk, emulated ones included, is slower
 SLOW_LINK_MBIT = 100
 CLOCK_OFF_S = 24 * 3600.0
@@ -41,18 +56,21 @@ PASS, WARN, FAIL, UNKNOWN = (
 
 def diagnose(work: DiagnoseWork, journey: Journey) -> DiagnoseEvidence:
     """Measure everything; never stops at the first fault, so that one visit mends all."""
-    hardware = read_hardware()
+    hardware, depth = read_hardware(), DEPTHS[work.profile]
     journey.enter("memory")
     checks = [
         check_memory_size(hardware.memory_mib, work.minimum.memory_mib),
-        try_memory(_spare_memory_mib(), journey.at),
+        try_memory(_spare_memory_mib(depth.memory_mib), journey.at, depth.memory_seconds),
     ]
     journey.enter("disk")
     checks += check_disk(work, hardware, journey)
+    journey.enter("load")
+    checks.append(strain.check_cpu(depth.load_seconds, journey.at))
     journey.enter("rest")
+    checks += [*strain.check_battery(), strain.check_firmware()]
     checks += check_network(hardware.nics)
     checks.append(check_clock(time.time(), work.station_time))
-    return DiagnoseEvidence(checks=tuple(checks))
+    return DiagnoseEvidence(checks=tuple(checks), smart=read_smart(work, hardware))
 
 
 def enough_memory(memory_mib: int, minimum_mib: int) -> bool:
@@ -112,7 +130,18 @@ def check_disk(work: DiagnoseWork, hardware: Hardware, journey: Journey) -> list
         check_disk_size(disk, work.minimum.disk_mb),
         smart.read_health(DEV / disk.name),
         measure_reading(DEV / disk.name, disk.size_bytes, journey.at),
+        strain.check_surface(
+            DEV / disk.name, disk.size_bytes, DEPTHS[work.profile].surface_places, journey.at
+        ),
     ]
+
+
+def read_smart(work: DiagnoseWork, hardware: Hardware) -> SmartReading:
+    """The disk's own figures, from which the station makes a grade."""
+    try:
+        return smart.read_reading(DEV / choose_disk(work.target, hardware.disks).name)
+    except DiskChoiceError:
+        return SmartReading()
 
 
 def check_disk_size(disk: Disk, minimum_mb: int) -> PartCheck:
@@ -182,10 +211,10 @@ def check_clock(here: float, station: float) -> PartCheck:
     return _check("clock", WARN if wrong else PASS, f"{off:+.0f} s against the station", advice)
 
 
-def _spare_memory_mib() -> int:
+def _spare_memory_mib(most: int) -> int:
     """How much may be tested without starving the system: a quarter of what is available."""
     text = Path("/proc/meminfo").read_text("ascii", "replace")
-    return min(parse_meminfo(text, "MemAvailable") // 4, MEMORY_MAX_MIB)
+    return min(parse_meminfo(text, "MemAvailable") // 4, most)
 
 
 def _check(name: str, outcome: CheckOutcome, value: str, advice: str) -> PartCheck:

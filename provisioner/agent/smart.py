@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.errors import CommandError
-from provisioner.model.record import CheckOutcome, PartCheck
+from provisioner.model.record import CheckOutcome, PartCheck, SmartReading
 from provisioner.run import run
 
 ID = "disk-health"
@@ -22,6 +22,8 @@ LIMITS = {
     197: ("pending sectors", 1, 1),
     198: ("offline uncorrectable", 1, 1),
 }
+LARGEST = 2**48  # a raw value has six bytes; more is a drive that talks nonsense
+LONGEST_H = 10**6  # a century
 WORN_WARN, WORN_FAIL = 80, 100  # per cent of a solid-state disk's rated life
 
 
@@ -53,6 +55,45 @@ def parse_health(text: str) -> PartCheck:
         return _check(CheckOutcome.WARN, ", ".join(words for _, words in remarks), WATCH)
     hours = _int(told.get("power_on_time"), "hours")
     return _check(CheckOutcome.PASS, f"{hours} hours in use" if hours is not None else "good", "")
+
+
+def read_reading(device: Path) -> SmartReading:
+    """The figures, for the record before and after a wipe. Never raises."""
+    try:
+        told = run(["smartctl", "--json", "-i", "-H", "-A", device], timeout_s=60, check=False)
+    except CommandError:
+        return SmartReading()
+    return parse_reading(told.stdout)
+
+
+def parse_reading(text: str) -> SmartReading:
+    """smartctl's JSON as figures; nonsense and negative numbers are absent."""
+    try:
+        told = json.loads(text)
+        raw = {row.get("id"): _count(row.get("raw"), "value") for row in _rows(told)}
+        passed = told.get("smart_status", {}).get("passed")
+        log = told.get("nvme_smart_health_information_log", {})
+        hours = _count(told.get("power_on_time"), "hours")
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return SmartReading()
+    timeouts = raw.get(188)  # Seagate packs three counters into one; the lowest counts them all
+    return SmartReading(
+        passed=passed if isinstance(passed, bool) else None,
+        power_on_hours=hours if hours is not None and hours < LONGEST_H else None,
+        reallocated=raw.get(5),
+        uncorrectable=raw.get(187),
+        timeouts=None if timeouts is None else timeouts & 0xFFFF,
+        pending=raw.get(197),
+        offline_uncorrectable=raw.get(198),
+        percentage_used=_count(log, "percentage_used"),
+        critical_warning=_count(log, "critical_warning"),
+        media_errors=_count(log, "media_errors"),
+    )
+
+
+def _count(folder: Any, key: str) -> int | None:
+    value = _int(folder, key)
+    return value if value is not None and 0 <= value < LARGEST else None
 
 
 REPLACE = "Replace this disk."

@@ -4,10 +4,13 @@ First random marks are written at places all over the disk and read back past th
 that a wipe which does nothing is found even on a blank disk; then every block is written with
 zeros by ordinary writes (an offloaded “write zeroes” or a discard may leave the donor's data on
 the medium and only promise to hide them); then the marks' places, or every block, are read.
+Where a purge is demanded the drive's own sanitize command comes between marks and zeros, and the
+marks must be gone when it has ended: the zeros that follow make the disk known, not erased.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import mmap
 import os
@@ -17,22 +20,30 @@ from dataclasses import dataclass
 
 from provisioner.agent.direct import BLOCK, Report, buffer, nothing, read_exactly, write_exactly
 from provisioner.agent.disk import OpenDisk, opened_exclusively
+from provisioner.agent.drive import read_facts
+from provisioner.agent.drive_erase import erase_by_drive
 from provisioner.agent.journey import Journey
-from provisioner.errors import DiskFaultError, ProofMissingError
-from provisioner.model.hardware import DiskRef
-from provisioner.model.order import WipeMethod, WipeWork
-from provisioner.model.record import Sample, WipeEvidence
+from provisioner.agent.lsblk import read_disks
+from provisioner.agent.smart import read_reading
+from provisioner.errors import DiskFaultError, ProofMissingError, WipeRefusedError
+from provisioner.model.erasure import DriveFacts, Refusal, WipeMethod, choose_method
+from provisioner.model.hardware import DiskRef, Transport
+from provisioner.model.order import WipeWork
+from provisioner.model.record import DriveErasure, Sample, SmartReading, WipeEvidence
 
 SAMPLE = 64 * 1024
 EDGE = 1024 * 1024  # partition tables, boot loaders and RAID headers live within it
 PIECE = 64 * 1024
 MAX_SAMPLES = 10_000  # of one record
 TOOL = "classroom-agent direct overwrite"
+VERSION = "0.1.0"  # the distribution's; the live environment has no package to ask
 
 
 def steps(work: WipeWork) -> tuple[tuple[str, float], ...]:
     """The steps, each with its share of the time."""
-    return (("mark", 2.0), ("overwrite", 60.0), ("look", 40.0 if work.full else 1.0))
+    own = work.level.value == "purge" or work.method is not WipeMethod.OVERWRITE
+    drive = (("drive", 60.0),) if own else ()
+    return (("mark", 2.0), *drive, ("overwrite", 60.0), ("look", 40.0 if work.full else 1.0))
 
 
 @dataclass(frozen=True)
@@ -43,19 +54,50 @@ class Look:
     nonzero_blocks: int
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How this disk is erased, and what was asked of it before."""
+
+    method: WipeMethod = WipeMethod.OVERWRITE
+    facts: DriveFacts | None = None
+    smart: SmartReading = SmartReading()  # noqa: RUF009 - a frozen value
+
+
 def wipe(work: WipeWork, journey: Journey) -> WipeEvidence:
-    """Erase the disk of the order. Raises DiskChoiceError, DiskFaultError, OSError."""
-    if work.method is not WipeMethod.OVERWRITE:
-        raise ProofMissingError(f"This agent cannot erase by “{work.method}”.")
+    """Erase the disk of the order.
+
+    Raises DiskChoiceError, DiskFaultError, OSError, and WipeRefusedError before anything is
+    written when the disk cannot be erased as demanded.
+    """
     with opened_exclusively(work.disk) as target:
-        return wipe_open(target, work, journey)
+        plan = make_plan(target, work)
+        evidence = wipe_open(target, work, journey, plan)
+        return evidence.model_copy(update={"smart_after": read_reading(target.path)})
 
 
-def wipe_open(target: OpenDisk, work: WipeWork, journey: Journey) -> WipeEvidence:
-    """Mark, overwrite, look."""
+def make_plan(target: OpenDisk, work: WipeWork) -> Plan:
+    """Ask the drive what it can do and choose. Raises WipeRefusedError."""
+    facts = read_facts(target.disk, read_disks())
+    method = choose_method(facts, work.level, work.method)
+    if isinstance(method, Refusal):
+        raise WipeRefusedError(method.reason, f"Nothing was written. {method.hint}")
+    return Plan(method, facts, read_reading(target.path))
+
+
+def wipe_open(
+    target: OpenDisk, work: WipeWork, journey: Journey, plan: Plan | None = None
+) -> WipeEvidence:
+    """Mark, let the drive erase where a plan says so, overwrite, look."""
+    plan = plan or Plan()
+    if plan.method.level.value != "purge" and work.level.value == "purge":
+        raise ProofMissingError("A purge was demanded and none was planned.")
     places = choose_places(target.size, work.samples)
     journey.enter("mark")
     before = mark(target.handle, places, journey.at)
+    erased = None
+    if plan.method is not WipeMethod.OVERWRITE:
+        journey.enter("drive")
+        erased = by_drive(target, plan.method, places, before, journey)
     journey.enter("overwrite")
     written = overwrite(target.handle, target.size, journey.at)
     journey.enter("look")
@@ -66,8 +108,15 @@ def wipe_open(target: OpenDisk, work: WipeWork, journey: Journey) -> WipeEvidenc
         look = look_at_all(target.handle, target.size, journey.at)
     return WipeEvidence(
         disk=DiskRef.of(target.disk),
-        method=work.method,
+        method=plan.method,
         tool=TOOL,
+        tool_version=VERSION,
+        level=work.level,
+        drive=erased,
+        real_bytes=plan.facts.largest_bytes if plan.facts else None,
+        hidden_areas_known=_hidden_known(plan.facts),
+        smart_before=plan.smart,
+        exceptions=_exceptions(plan.facts),
         bytes_written=written,
         bytes_read_back=look.bytes_read,
         sample_bytes=SAMPLE,
@@ -78,6 +127,33 @@ def wipe_open(target: OpenDisk, work: WipeWork, journey: Journey) -> WipeEvidenc
         nonzero_blocks=look.nonzero_blocks,
         full=work.full,
     )
+
+
+def by_drive(
+    target: OpenDisk, method: WipeMethod, places: Sequence[int], marks: Sequence[str],
+    journey: Journey,
+) -> DriveErasure:  # fmt: skip
+    """The drive erases itself; then the marks are looked for again, past the page cache."""
+    erased = erase_by_drive(target.path, method, journey.at)
+    found = [digest_at(target.handle, place) for place in places]
+    survived = sum(old == new for old, new in zip(marks, found, strict=True))
+    return DriveErasure(**{**dataclasses.asdict(erased), "marks_survived": survived})
+
+
+def _hidden_known(facts: DriveFacts | None) -> bool:
+    """Only ATA disks have such areas; of those, both questions must have been answered."""
+    if facts is None:
+        return False
+    if facts.transport not in (Transport.SATA, Transport.IDE):
+        return facts.transport in (Transport.NVME, Transport.VIRTIO)
+    return facts.native_bytes is not None
+
+
+def _exceptions(facts: DriveFacts | None) -> tuple[str, ...]:
+    """What a reader of the certificate must know."""
+    if facts is None or _hidden_known(facts):
+        return ()
+    return ("The drive did not tell whether it hides an area (HPA, DCO).",)
 
 
 def choose_places(size: int, samples: int, rng: random.Random | None = None) -> list[int]:

@@ -27,9 +27,11 @@ STEPS: dict[str, Words] = {
     # diagnose
     "memory": Words("Testing the memory", "正在检测内存"),
     "disk": Words("Testing the disk", "正在检测硬盘"),
+    "load": Words("Testing the processor under load", "正在对处理器进行负载测试"),
     "rest": Words("Testing network and clock", "正在检测网络和时钟"),
     # wipe
     "mark": Words("Marking places on the disk", "正在硬盘上做标记"),
+    "drive": Words("The disk erases itself", "硬盘正在自行擦除"),
     "overwrite": Words("Overwriting the disk", "正在覆盖硬盘"),
     "look": Words("Reading the disk back", "正在读回硬盘"),
     # image
@@ -49,6 +51,10 @@ PROBLEMS: dict[str, tuple[Words, str]] = {
         "请检查硬盘是否换过或没有接好。",
     ),
     "DiskFaultError": (Words("The disk is faulty", "硬盘有故障"), "请更换硬盘。"),
+    "WipeRefusedError": (
+        Words("This disk cannot be erased as demanded", "无法按要求擦除这块硬盘"),
+        "请取出硬盘，或请技术人员排除原因。",
+    ),
     "ImageMismatchError": (
         Words("The data did not arrive whole", "数据不一致"),
         "请再试一次；如果重复出现，请检测或更换内存和硬盘。",

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 from pydantic import Field, StringConstraints
 from sse_starlette import EventSourceResponse
@@ -45,10 +45,11 @@ def station_of(request: Request) -> Station:
 TheStation = Annotated[Station, Depends(station_of)]
 # What stands in an address: PostgreSQL refuses NUL, and nothing of ours is longer.
 Word = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_BEARER = HTTPBearer(auto_error=False, description="the content of the file operator.token")
+Number = Annotated[int, Path(gt=0, lt=2**31)]
+BEARER = HTTPBearer(auto_error=False, description="the content of the file operator.token")
 router = APIRouter(
     prefix=PREFIX,
-    dependencies=[Security(_BEARER)],  # for the description; `auth.Guard` is what refuses
+    dependencies=[Security(BEARER)],  # for the description; `auth.Guard` is what refuses
     responses=problems.responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 _NOT_FOUND = problems.responses(HTTPStatus.NOT_FOUND)
@@ -94,11 +95,14 @@ def make_operator_app(station: Station, show: problems.Show | None = None) -> Fa
         docs_url=None,
         redoc_url=None,
     )
+    from provisioner.api import intake  # it builds on what stands here
+
     doorkeeper = doorkeeper_of(station)
     app.state.station, app.state.doorkeeper = station, doorkeeper
     app.add_middleware(Guard, doorkeeper=doorkeeper)
     problems.install(app, show)
     app.include_router(router)
+    app.include_router(intake.router)
     app.add_api_route(HEALTH, _alive, tags=["station"], summary="Whether the station answers")
     return app
 

@@ -11,6 +11,8 @@ from provisioner.cli.office import Office, pass_office
 from provisioner.cli.output import Column, json_option, moment, print_json, show_facts, show_list
 from provisioner.cli.shape import Contents
 from provisioner.model.batch import BatchPlan, DiskRule
+from provisioner.model.erasure import WipeLevel
+from provisioner.model.order import Profile
 from provisioner.workshop import desk
 
 COLUMNS: tuple[Column[BatchView], ...] = (
@@ -42,16 +44,31 @@ def group() -> None:
     show_default=True,
     help="Which disk is used when more than one could be.",
 )
+@click.option(
+    "--wipe-level",
+    type=click.Choice([level.value for level in WipeLevel]),
+    default=WipeLevel.CLEAR.value,
+    show_default=True,
+    help="A purge that a disk cannot do is refused.",
+)
+@click.option(
+    "--tests",
+    type=click.Choice([profile.value for profile in Profile]),
+    default=Profile.QUICK.value,
+    show_default=True,
+    help="How long the parts are tested.",
+)
 @json_option
 @pass_office
 def open_(office: Office, name: str, school: str, release: str, size: int, open_minutes: int,
-          disk: str, as_json: bool) -> None:  # fmt: skip
+          disk: str, wipe_level: str, tests: str, as_json: bool) -> None:  # fmt: skip
     """Open a batch: machines that are plugged in now join it.
 
     Whatever is on the chosen disk of a machine that joins will be erased.
     """
+    policy = {"disk": disk, "wipe_level": wipe_level, "diagnose": tests}
     plan = _plan(name=name, school=school, release=release, size=size,
-                 open_minutes=open_minutes, policy={"disk": disk})  # fmt: skip
+                 open_minutes=open_minutes, policy=policy)  # fmt: skip
     with office.transaction() as session:
         desk.create_batch(office.station, session, plan, office.actor)
         _show(reading.batch(session, name), as_json)
@@ -111,4 +128,12 @@ def _show(batch: BatchView, as_json: bool) -> None:
         print_json(batch)
         return
     facts = [(column.title, column.read(batch)) for column in COLUMNS]
-    show_facts([*facts, ("disk rule", batch.policy.disk), ("wipe", batch.policy.wipe)])
+    policy = batch.policy
+    show_facts(
+        [
+            *facts,
+            ("disk rule", policy.disk),
+            ("wipe", f"{policy.wipe_level}, {policy.wipe}"),
+            ("tests", policy.diagnose),
+        ]
+    )

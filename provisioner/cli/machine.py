@@ -21,7 +21,7 @@ from provisioner.cli.output import (
 from provisioner.cli.shape import Contents
 from provisioner.lifecycle import RunState, Verb
 from provisioner.stages.choose_disk import describe
-from provisioner.workshop import desk
+from provisioner.workshop import desk, recognition
 from provisioner.workshop.passport import seal_passport
 
 STYLES = {"fail": "bold red", "ask": "bold yellow", "done": "green", "work": "cyan"}
@@ -104,6 +104,20 @@ def use_disk(office: Office, tag: str, serial: str, yes: bool) -> None:
     with office.transaction() as session:
         chosen = desk.use_disk(office.station, session, tag, serial, office.actor)
     click.echo(f"{machine.tile.asset_tag} will use {printable(describe(chosen))}.")
+
+
+@group.command()
+@click.argument("number", type=int)
+@click.option("--tag", help="The machine that it is, with a part exchanged.")
+@click.option("--new", is_flag=True, help="It was never here before.")
+@pass_office
+def identify(office: Office, number: int, tag: str | None, new: bool) -> None:
+    """Say which machine a newcomer is that shares a part with a known one (its id: list --json)."""
+    if new == (tag is not None):
+        raise click.UsageError("Say either --tag TAG or --new.")
+    with office.transaction() as session:
+        recognition.say_who(office.station, session, number, tag, office.actor)
+    click.echo("It is a new machine." if new else f"It is {printable(tag).upper()}.")
 
 
 @group.command()

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import click
 
-from provisioner.cli import batch, events, image, machine, path, school, setup, station
+from provisioner.cli import (
+    batch,
+    certificate,
+    events,
+    image,
+    label,
+    machine,
+    path,
+    school,
+    setup,
+    station,
+)
 from provisioner.cli.office import Office
 from provisioner.cli.shape import Contents
 
@@ -32,5 +43,6 @@ def cli(context: click.Context, state_dir: Path | None) -> None:
 cli.chapter("Set up the station", setup.doctor, setup.settings, setup.completion)
 cli.chapter("Make what machines get", image.group, school.group)
 cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group)
-cli.chapter("Look after machines", machine.group, path.verify, path.hand_over, events.events)
+cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
+            label.label, certificate.group, events.events)  # fmt: skip
 cli.chapter("Try it without hardware", station.lab)

@@ -17,6 +17,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
 class Model(BaseModel):
-    """A frozen value; unknown fields are an error, so that a typo never passes silently."""
+    """A frozen value; unknown fields are an error, so that a typo never passes silently.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Infinity is no figure: JSON for browsers cannot hold it, and one machine that sends it would
+    leave everybody without a dashboard.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

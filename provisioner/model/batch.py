@@ -7,7 +7,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from provisioner.model.base import Model, Name
-from provisioner.model.order import WipeMethod
+from provisioner.model.erasure import WipeLevel, WipeMethod
+from provisioner.model.order import Profile
 
 
 class DiskRule(StrEnum):
@@ -23,7 +24,11 @@ class Policy(Model):
     """What is done to every machine of a batch. Nothing here names a disk."""
 
     disk: DiskRule = DiskRule.ONLY
+    diagnose: Profile = Field(Profile.QUICK, description="quick or thorough")
     wipe: WipeMethod = WipeMethod.OVERWRITE
+    wipe_level: WipeLevel = Field(
+        WipeLevel.CLEAR, description="clear, or purge; a purge that a disk cannot do is refused"
+    )
     wipe_samples: int = Field(64, gt=0, le=10_000, description="blocks read back after wiping")
     wipe_read_back_all: bool = Field(False, description="read back every block, not only samples")
 

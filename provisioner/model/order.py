@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from provisioner.model.base import Model, Sha256, ShortText
+from provisioner.model.erasure import WipeLevel, WipeMethod
 from provisioner.model.hardware import DiskRef
 from provisioner.model.release import Minimum, ReleaseId
 
@@ -20,10 +21,11 @@ OrderId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 KeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class WipeMethod(StrEnum):
-    """How a disk is erased. The intake stage adds the methods built into disks."""
+class Profile(StrEnum):
+    """How long a machine is tested."""
 
-    OVERWRITE = "overwrite"  # zeros over every addressable block, then read back
+    QUICK = "quick"  # a minute
+    THOROUGH = "thorough"  # a quarter of an hour, and more with much memory
 
 
 class DiagnoseWork(Model):
@@ -33,14 +35,20 @@ class DiagnoseWork(Model):
     minimum: Minimum
     target: DiskRef
     station_time: float = Field(description="seconds since 1970 by the station's clock")
+    profile: Profile = Profile.QUICK
 
 
 class WipeWork(Model):
-    """Erase one disk and read back: every block with `full`, else `samples` random ones."""
+    """Erase one disk and read back: every block with `full`, else `samples` random ones.
+
+    The machine chooses the method by the medium (`erasure.choose_method`), within `level`;
+    `method` other than overwriting is the batch's own choice.
+    """
 
     verb: Literal["wipe"] = "wipe"
     disk: DiskRef
     method: WipeMethod = WipeMethod.OVERWRITE
+    level: WipeLevel = WipeLevel.CLEAR
     samples: int = Field(gt=0, le=1_000_000)
     full: bool = False
 

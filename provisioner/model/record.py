@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from provisioner.model.base import Model, Sha256, ShortText, Text
+from provisioner.model.erasure import WipeLevel, WipeMethod
 from provisioner.model.hardware import DiskRef
 from provisioner.model.order import KeyHex, OrderId
 from provisioner.model.release import ReleaseId
@@ -41,9 +42,27 @@ class PartCheck(Model):
     advice: ShortText = ""
 
 
+class SmartReading(Model):
+    """A few figures of a disk's own account of its health; None where it does not tell."""
+
+    passed: bool | None = None
+    power_on_hours: int | None = Field(None, ge=0, lt=10**6)
+    reallocated: int | None = Field(None, ge=0, lt=2**48, description="attribute 5")
+    uncorrectable: int | None = Field(None, ge=0, lt=2**48, description="attribute 187")
+    timeouts: int | None = Field(None, ge=0, lt=2**48, description="attribute 188, its low 16 bits")
+    pending: int | None = Field(None, ge=0, lt=2**48, description="attribute 197")
+    offline_uncorrectable: int | None = Field(None, ge=0, lt=2**48, description="attribute 198")
+    percentage_used: int | None = Field(
+        None, ge=0, lt=2**48, description="of a solid-state disk's life"
+    )
+    critical_warning: int | None = Field(None, ge=0, lt=2**48, description="NVMe")
+    media_errors: int | None = Field(None, ge=0, lt=2**48, description="NVMe")
+
+
 class DiagnoseEvidence(Model):
     verb: Literal["diagnose"] = "diagnose"
     checks: tuple[PartCheck, ...] = Field(max_length=200)
+    smart: SmartReading = SmartReading()
 
 
 class Sample(Model):
@@ -59,17 +78,35 @@ class Sample(Model):
     after: Sha256
 
 
+class DriveErasure(Model):
+    """What the drive did by itself, before everything was overwritten as well."""
+
+    method: WipeMethod
+    command: ShortText
+    tool: ShortText = Field(description="program and version")
+    confirmed: bool = Field(description="the drive itself keeps: completed without error")
+    marks_survived: int = Field(ge=0, description="random marks that could still be read")
+
+
 class WipeEvidence(Model):
     verb: Literal["wipe"] = "wipe"
     disk: DiskRef
     method: ShortText
     tool: ShortText
-    bytes_written: int = Field(ge=0)
-    bytes_read_back: int = Field(ge=0)
+    bytes_written: int = Field(ge=0, lt=2**63)
+    bytes_read_back: int = Field(ge=0, lt=2**63)
     sample_bytes: int = Field(gt=0, description="length of each sample")
     samples: tuple[Sample, ...] = Field(max_length=10_000)
     nonzero_blocks: int = Field(ge=0, description="blocks of the read-back that were not zero")
     full: bool
+    level: WipeLevel = WipeLevel.CLEAR
+    tool_version: ShortText = ""
+    drive: DriveErasure | None = None
+    real_bytes: int | None = Field(None, ge=0, description="the largest size the drive has told")
+    hidden_areas_known: bool = Field(False, description="whether HPA and DCO could be asked for")
+    smart_before: SmartReading = SmartReading()
+    smart_after: SmartReading = SmartReading()
+    exceptions: tuple[ShortText, ...] = Field((), max_length=20)
 
 
 class Partition(Model):

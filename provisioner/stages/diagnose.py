@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from provisioner.model.hardware import DiskRef
-from provisioner.model.order import DiagnoseWork
+from provisioner.model.order import DiagnoseWork, Profile
 from provisioner.model.record import CheckOutcome, DiagnoseEvidence
 from provisioner.model.release import Minimum
 
@@ -11,8 +11,10 @@ from provisioner.model.release import Minimum
 REQUIRED_CHECKS = frozenset({"memory-size", "memory-pattern", "disk-size", "disk-read"})
 
 
-def diagnose_work(target: DiskRef, minimum: Minimum, station_time: float) -> DiagnoseWork:
-    return DiagnoseWork(target=target, minimum=minimum, station_time=station_time)
+def diagnose_work(
+    target: DiskRef, minimum: Minimum, station_time: float, profile: Profile = Profile.QUICK
+) -> DiagnoseWork:
+    return DiagnoseWork(target=target, minimum=minimum, station_time=station_time, profile=profile)
 
 
 def judge_diagnosis(evidence: DiagnoseEvidence) -> list[str]:

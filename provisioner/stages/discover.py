@@ -1,28 +1,114 @@
-"""Discover: is the machine that registers one we know, a new one, or a question?"""
+"""Discover: is the machine that registers one we know, a new one, or a question?
+
+A value that two known machines share says nothing about either (makers flash one UUID into a
+whole series). A disk is told apart: seen in two machines it has moved, and is where it was seen
+last; in three, its serial is a maker's filler.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provisioner.model.hardware import Hardware
-from provisioner.model.identity import identifiers, same_machine
+from provisioner.model.identity import Identifiers, Likeness, Value, compare, identifiers
+
+MANY_MACHINES, MANY_DISKS = 2, 3
 
 
 @dataclass(frozen=True)
 class Match:
-    """Which known machines the registration fits. Two are a question, never a merge."""
+    """Which known machines the registration fits. Doubt is a question, never a merge.
 
-    machines: tuple[int, ...]
+    `same` are plainly it; `doubtful` share something that does not decide.
+    """
+
+    same: tuple[int, ...] = ()
+    doubtful: tuple[int, ...] = ()
 
     @property
-    def ambiguous(self) -> bool:
-        return len(self.machines) > 1
+    def machine(self) -> int | None:
+        """The one machine that it plainly is."""
+        return self.same[0] if len(self.same) == 1 else None
+
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """Who a person must choose from; empty when nothing is to be asked."""
+        return () if self.machine is not None else self.same or self.doubtful
+
+
+@dataclass(frozen=True)
+class Change:
+    """A part of a known machine that is another one now."""
+
+    part: str  # board, network, disk
+    was: tuple[str, ...]
+    now: tuple[str, ...]
 
 
 def find_machine(hardware: Hardware, known: Mapping[int, Hardware]) -> Match:
-    """Compare a registration with every machine that we know, by `identity.same_machine`."""
+    """Compare a registration with every machine that we know, the one heard last at the end."""
     mine = identifiers(hardware)
-    return Match(
-        tuple(number for number, other in known.items() if same_machine(mine, identifiers(other)))
+    others = {number: identifiers(other) for number, other in known.items()}
+    return match_among(mine, others)
+
+
+def match_among(mine: Identifiers, others: Mapping[int, Identifiers]) -> Match:
+    """The same with identifiers; the order of `others` is that of their latest registration."""
+    shared = _shared(others.values())
+    last_seen_in = {disk: number for number, other in others.items() for disk in other.disks}
+    mine = _without(mine, shared)
+    same, doubtful = [], []
+    for number, other in others.items():
+        if mine.values.isdisjoint(other.values):
+            continue
+        gone = {("disks", disk) for disk in other.disks if last_seen_in[disk] != number}
+        likeness = compare(mine, _without(other, shared | gone))
+        if likeness is Likeness.SAME:
+            same.append(number)
+        elif likeness is Likeness.DOUBTFUL:
+            doubtful.append(number)
+    return Match(tuple(same), tuple(doubtful))
+
+
+def changes(before: Hardware, after: Hardware) -> list[Change]:
+    """What was exchanged in a machine that is known to be the same. Added memory is no exchange."""
+    old, new = identifiers(before), identifiers(after)
+    found = []
+    board = [(one, two) for one, two in ((old.board_serial, new.board_serial),
+             (old.uuid, new.uuid)) if one and two]  # fmt: skip
+    if board and all(one != two for one, two in board):
+        found.append(Change("board", tuple(b[0] for b in board), tuple(b[1] for b in board)))
+    for part, was, now in (("network", old.macs, new.macs), ("disk", old.disks, new.disks)):
+        if was != now:
+            found.append(Change(part, tuple(sorted(was - now)), tuple(sorted(now - was))))
+    return found
+
+
+def _shared(known: Iterable[Identifiers]) -> frozenset[Value]:
+    """Values that many of the known machines have: they identify none of them."""
+    count: Counter[Value] = Counter()
+    for one in known:
+        count.update(one.values)
+    return frozenset(
+        value
+        for value, times in count.items()
+        if times >= (MANY_DISKS if value[0] == "disks" else MANY_MACHINES)
+    )
+
+
+def _without(one: Identifiers, ignored: frozenset[Value]) -> Identifiers:
+    if one.values.isdisjoint(ignored):
+        return one
+
+    def keep(kind: str, value: str) -> str:
+        return "" if (kind, value) in ignored else value
+
+    return Identifiers(
+        uuid=keep("uuid", one.uuid),
+        system_serial=keep("system_serial", one.system_serial),
+        board_serial=keep("board_serial", one.board_serial),
+        macs=frozenset(mac for mac in one.macs if keep("macs", mac)),
+        disks=frozenset(disk for disk in one.disks if keep("disks", disk)),
     )

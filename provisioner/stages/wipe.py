@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 
 from provisioner.model.batch import Policy
+from provisioner.model.erasure import WipeLevel, WipeMethod
 from provisioner.model.hardware import DiskRef
 from provisioner.model.order import WipeWork
 from provisioner.model.record import Sample, WipeEvidence
+
+SMALLEST_DISK, LARGEST_DISK = 10**6, 10**15  # bytes
 
 
 def wipe_work(target: DiskRef, policy: Policy) -> WipeWork:
     return WipeWork(
         disk=target,
         method=policy.wipe,
+        level=policy.wipe_level,
         samples=policy.wipe_samples,
         full=policy.wipe_read_back_all,
     )
@@ -35,7 +39,42 @@ def judge_wipe(evidence: WipeEvidence, work: WipeWork) -> list[str]:
         reasons.append("The whole disk should have been read back and was not.")
     if evidence.nonzero_blocks:
         reasons.append(f"{evidence.nonzero_blocks} blocks still held data after the wipe.")
-    return reasons + _judge_samples(evidence, work)
+    return reasons + _judge_level(evidence, work) + _judge_samples(evidence, work)
+
+
+def _judge_level(evidence: WipeEvidence, work: WipeWork) -> list[str]:
+    """A purge is one only when the drive confirms it and nothing of the marks is left."""
+    reasons = []
+    drive, size = evidence.drive, work.disk.size_bytes
+    if evidence.level is not work.level:
+        reasons.append(f"A {work.level} was ordered and a {evidence.level} was done.")
+    if work.level is WipeLevel.PURGE:
+        if drive is None or drive.method.level is not WipeLevel.PURGE:
+            reasons.append("A purge was ordered and the drive was not told to sanitize itself.")
+        elif not drive.confirmed:
+            reasons.append("The drive does not confirm that its sanitize operation ended well.")
+    if drive is not None and drive.marks_survived:
+        reasons.append(f"{drive.marks_survived} marks survived what the drive did by itself.")
+    if work.method is not WipeMethod.OVERWRITE and evidence.method != work.method:
+        reasons.append(f"“{work.method}” was ordered and “{evidence.method}” was done.")
+    if evidence.real_bytes is not None and evidence.real_bytes > size:
+        reasons.append(f"{evidence.real_bytes - size} hidden bytes were not erased.")
+    return reasons + impossible_figures(evidence)
+
+
+def impossible_figures(evidence: WipeEvidence) -> list[str]:
+    """Figures that no disk can have; other tools have printed them on certificates."""
+    size = evidence.disk.size_bytes
+    reasons = []
+    if size < SMALLEST_DISK or size >= LARGEST_DISK:
+        reasons.append(f"A disk of {size} bytes cannot be.")
+    if evidence.bytes_written > size:
+        reasons.append(f"{evidence.bytes_written} bytes were written to a disk of {size}.")
+    if evidence.bytes_read_back > size + len(evidence.samples) * evidence.sample_bytes:
+        reasons.append(f"{evidence.bytes_read_back} bytes were read back from a disk of {size}.")
+    if evidence.real_bytes is not None and not size <= evidence.real_bytes < LARGEST_DISK:
+        reasons.append(f"A disk of {size} bytes cannot really have {evidence.real_bytes}.")
+    return reasons
 
 
 def _judge_samples(evidence: WipeEvidence, work: WipeWork) -> list[str]:
@@ -58,8 +97,3 @@ def _judge_sample(sample: Sample, length: int, size: int, blank: str) -> str:
     if sample.after != blank:
         return f"Byte {sample.offset} still held data after the wipe."
     return ""
-
-
-def undetected_share(samples: int, left_over_share: float) -> float:
-    """Probability that `samples` random blocks all miss data left on a share of the disk."""
-    return float((1.0 - left_over_share) ** samples)

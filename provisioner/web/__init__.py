@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from provisioner.api.operator import make_operator_app
-from provisioner.web import actions, pages, stream
+from provisioner.web import actions, pages, papers, stream
 from provisioner.web.page import show_problem
 from provisioner.workshop.station import OPERATOR_TOKEN, Station
 
@@ -21,6 +21,8 @@ def make_operator_side(station: Station) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(pages.router)
     app.include_router(actions.router)
+    app.include_router(papers.router)
+    app.include_router(papers.forms)
     app.include_router(stream.router)
     return app
 

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from provisioner.api.auth import DASHBOARD_ACTOR, LOGIN, SESSION_COOKIE
-from provisioner.api.operator import Word
+from provisioner.api.operator import Number, Word
 from provisioner.api.problems import ProblemDocument, describe, describe_invalid
 from provisioner.errors import ProvisionerError, WrongStateError
 from provisioner.lifecycle import Verb
@@ -17,7 +17,7 @@ from provisioner.model.batch import BatchPlan
 from provisioner.web.forms import Fields, OwnForm, read_own_form
 from provisioner.web.page import TheVisitor, Visitor
 from provisioner.web.pages import batches_page
-from provisioner.workshop import desk
+from provisioner.workshop import desk, recognition
 
 # The dependency of the whole router: no form of it can be forgotten.
 router = APIRouter(include_in_schema=False, dependencies=[Depends(read_own_form)])
@@ -66,6 +66,15 @@ def use_disk(visitor: TheVisitor, tag: Word, form: OwnForm) -> Response:
     return _to(f"/machines/{tag}")
 
 
+@router.post("/waiting/{number}")
+def say_who(visitor: TheVisitor, number: Number, form: OwnForm) -> Response:
+    who = form.get("who", "").strip()[:80]
+    tag = None if who == "new" else who
+    with visitor.station.database.transaction() as session:
+        recognition.say_who(visitor.station, session, number, tag, DASHBOARD_ACTOR)
+    return _to("/")
+
+
 @router.post("/machines/{tag}/redo")
 def redo(visitor: TheVisitor, tag: Word, form: OwnForm) -> Response:
     _confirmed(form, tag)
@@ -94,7 +103,11 @@ def _plan(form: Fields) -> dict[str, object]:
     return {
         **plan,
         "open_minutes": form.get("open_minutes") or 480,
-        "policy": {"disk": form.get("disk", "only")},
+        "policy": {
+            "disk": form.get("disk", "only"),
+            "wipe_level": form.get("wipe_level", "clear"),
+            "diagnose": form.get("diagnose", "quick"),
+        },
     }
 
 

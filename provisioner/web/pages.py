@@ -10,14 +10,16 @@ from fastapi.responses import RedirectResponse
 
 from provisioner.api import reading
 from provisioner.api.auth import LOGIN, SESSION_COOKIE, SESSION_SECONDS
-from provisioner.api.operator import Word, doorkeeper_from
+from provisioner.api.operator import Number, Word, doorkeeper_from
 from provisioner.api.problems import ProblemDocument
+from provisioner.documents import certificates
 from provisioner.lifecycle import may_start
 from provisioner.model.batch import DiskRule
+from provisioner.model.hardware import Hardware
 from provisioner.web import parts
 from provisioner.web.forms import AnyForm
 from provisioner.web.page import TheVisitor, Visitor
-from provisioner.workshop import desk
+from provisioner.workshop import desk, grades, recognition
 from provisioner.workshop.passport import seal_passport
 
 EVENTS_ON_A_PAGE = 100
@@ -39,12 +41,17 @@ def machine(visitor: TheVisitor, tag: Word) -> Response:
     with visitor.station.database.reading() as session:
         view = reading.machine(visitor.station, session, tag)
         events = reading.events(session, machine=tag, limit=EVENTS_ON_A_PAGE, newest=True)
+        row = desk.find_machine(session, tag)
+        grade = grades.grade_of(session, row)
+        issued = certificates.issued_for(session, machine_id=row.id)
     reached = view.tile.milestone
     return visitor.page(
         "machine",
         machine=view,
         tile=view.tile,
         events=events,
+        grade=grade,
+        issued=issued,
         repeatable=[verb for verb in desk.REPEATABLE if may_start(verb, reached)],
     )
 
@@ -57,6 +64,15 @@ def passport(visitor: TheVisitor, tag: Word) -> Response:
         sealed, name = seal_passport(visitor.station, session, row), row.asset_tag
     headers = {"Content-Disposition": f'attachment; filename="{name}.json"'}
     return Response(sealed, media_type="application/json", headers=headers)
+
+
+@router.get("/waiting/{number}")
+def waiting(visitor: TheVisitor, number: Number) -> Response:
+    """A machine of which a person must say who it is."""
+    with visitor.station.database.reading() as session:
+        row = recognition.find_waiting(session, number)
+        hardware, tags = Hardware.model_validate(row.hardware), recognition.candidates(session, row)
+    return visitor.page("waiting", number=number, hardware=hardware, tags=tags)
 
 
 @router.get("/batches")
@@ -90,7 +106,8 @@ def batch(visitor: TheVisitor, name: Word) -> Response:
     with visitor.station.database.reading() as session:
         view = reading.batch(session, name)
         tiles = reading.tiles(visitor.station, session, name)
-    return visitor.page("batch", batch=view, tiles=parts.in_order(tiles))
+        issued = certificates.issued_for(session, batch_id=desk.find_batch(session, name).id)
+    return visitor.page("batch", batch=view, tiles=parts.in_order(tiles), issued=issued)
 
 
 @router.get("/journal")

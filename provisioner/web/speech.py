@@ -81,6 +81,10 @@ class Speech:
             return f"{self.text(words.PARTS[kind])} {check.removeprefix(f'{kind}-')}"
         return self.text(words.PARTS.get(check, check))
 
+    def look_for(self, part: str) -> str:
+        """What a person looks at on the checklist."""
+        return self.text(words.LOOK_FOR.get(part, part))
+
     def step(self, step: str) -> str:
         """What is done this second; Ansible writes “3/14 role : Task”, and its tasks are texts."""
         match = _STEP.match(step)

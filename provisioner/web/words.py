@@ -75,6 +75,19 @@ PARTS: dict[str, str] = {
     "network-link": mark("network cable"),
     "network-speed": mark("network speed"),
     "clock": mark("clock"),
+    "disk-surface": mark("disk surface"),
+    "cpu-load": mark("processor under load"),
+    "battery": mark("battery"),
+    "firmware-missing": mark("missing firmware"),
+}
+
+# What a person looks at, by the grade's word for it (model.grade.CHECKLIST).
+LOOK_FOR: dict[str, str] = {
+    "screen": mark("Screen: no dead spots, no flicker, both connectors show a picture"),
+    "keyboard": mark("Keyboard and mouse: every key and button works"),
+    "ports": mark("Ports: every USB socket takes a stick, the network socket holds its plug"),
+    "sound": mark("Sound: loudspeaker or headphones are heard, the microphone hears"),
+    "case": mark("Case: closed, clean, no sharp edge, the fans turn quietly"),
 }
 
 DISK_RULES: dict[str, str] = {
@@ -103,6 +116,23 @@ EVENTS: dict[str, Happening] = {
         mark("network address moved"),
         mark("Network address {mac} moved here from another machine"),
     ),
+    "certificate-issued": Happening(
+        mark("certificate issued"), mark("Certificate {number} issued")
+    ),
+    "grade-overridden": Happening(
+        mark("grade changed"), mark("Grade {letter} instead of {before}: {reason}")
+    ),
+    "looked-at": Happening(mark("looked at"), mark("A person looked at it: {found}")),
+    "who-asked": Happening(
+        mark("asked who it is"), mark("It may be {candidates}; a person must say who it is")
+    ),
+    "who-answered": Happening(mark("told who it is"), mark("A person said who it is: {answer}")),
+    "board-replaced": Happening(mark("board replaced"), mark("Another board: {old} → {new}")),
+    "network-replaced": Happening(
+        mark("network card replaced"), mark("Other network addresses: {old} → {new}")
+    ),
+    "disk-replaced": Happening(mark("disk replaced"), mark("Other disks: {old} → {new}")),
+    "disk-moved": Happening(mark("disk moved"), mark("Disk {disk} was in machine {origin} before")),
     "milestone": Happening(mark("no longer proved"), mark("No longer proved: {was} → {now}")),
     "run-started": Happening(mark("stage started"), mark("{stage} started")),
     "run-succeeded": Happening(mark("stage proved"), mark("{stage} proved")),
@@ -123,6 +153,10 @@ PROBLEMS: dict[str, Trouble] = {
         mark("Which disk shall be used?"),
         mark("Choose the disk on the machine's page, or unplug the one to be kept."),
     ),
+    "who": Trouble(
+        mark("Which machine is this?"),
+        mark("Read the label on its case, then say here which machine it is."),
+    ),
     "batch-full": Trouble(
         mark("The batch is full"),
         mark("Open the next batch, then press “Try again”."),
@@ -142,6 +176,10 @@ PROBLEMS: dict[str, Trouble] = {
     "DiskFaultError": Trouble(
         mark("The disk is faulty"),
         mark("Put in another disk, then press “Try again”."),
+    ),
+    "WipeRefusedError": Trouble(
+        mark("The disk cannot be erased as demanded"),
+        mark("Read the reason below. Take the disk out, or have the cause removed."),
     ),
     "ImageMismatchError": Trouble(
         mark("What is on the disk differs from the release"),

@@ -14,9 +14,8 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from provisioner.errors import NotFoundError, UntrustedError, WrongStateError
-from provisioner.lifecycle import Milestone, Verb
-from provisioner.model.hardware import Hardware
+from provisioner.errors import NotFoundError, UntrustedError
+from provisioner.lifecycle import Milestone
 from provisioner.model.signed import open_envelope
 from provisioner.model.wire import (
     PollRequest,
@@ -26,10 +25,9 @@ from provisioner.model.wire import (
     Request,
     Surroundings,
 )
-from provisioner.stages.discover import find_machine
 from provisioner.store.events import note
-from provisioner.store.tables import MachineKeyRow, MachineMacRow, MachineRow, RunRow, now
-from provisioner.workshop import path, runs
+from provisioner.store.tables import MachineKeyRow, MachineRow, RunRow, now
+from provisioner.workshop import path, recognition, runs
 from provisioner.workshop.enrolment import enrol
 from provisioner.workshop.screens import screen_for
 from provisioner.workshop.station import Station
@@ -45,7 +43,7 @@ class Dialogue:
     """Answers machines. Every method takes the sealed request and returns the sealed reply.
 
     Raises UntrustedError for what is not signed, not known or played again, NotFoundError when
-    the machine must register first, WrongStateError when a person must decide who it is.
+    the machine must register first.
     """
 
     def __init__(self, station: Station) -> None:
@@ -150,31 +148,7 @@ class Dialogue:
             if machine is None:
                 raise UntrustedError("No machine was imaged with this key.")
             return machine
-        known = {
-            row.id: Hardware.model_validate(row.hardware)
-            for row in session.scalars(select(MachineRow))
-        }
-        match = find_machine(request.hardware, known)
-        if match.ambiguous:
-            raise WrongStateError(
-                "This machine looks like two that are known already.",
-                "The operator must say which one it is; nothing was changed.",
-            )
-        if match.machines:
-            return session.get_one(MachineRow, match.machines[0])
-        return self._discover(session, request)
-
-    def _discover(self, session: Session, request: RegisterRequest) -> MachineRow:
-        machine = MachineRow(
-            milestone=Milestone.UNKNOWN,
-            hardware=request.hardware.model_dump(mode="json"),
-            boot=request.boot.model_dump(mode="json"),
-        )
-        session.add(machine)
-        session.flush()
-        run = runs.open_run(session, machine, Verb.DISCOVER)
-        runs.succeed(session, machine, run, _summary(request.hardware))
-        return machine
+        return recognition.recognise(session, request)
 
     def _retire_other_keys(self, session: Session, machine: MachineRow, row: MachineKeyRow) -> None:
         """A machine runs one system at a time: its earlier keys and their orders are void."""
@@ -203,27 +177,17 @@ class Dialogue:
         if boot.surroundings is Surroundings.INSTALLED:
             machine.live_starts = 0
         else:
+            recognition.note_changes(session, machine, request.hardware)
             machine.hardware = request.hardware.model_dump(mode="json")
             if Milestone(machine.milestone).rank >= Milestone.IMAGED.rank:
                 machine.live_starts += 1
-            self._remember_macs(session, machine, request.hardware)
+            recognition.remember_macs(session, machine, request.hardware)
         note(
             session, "registered",
             machine=machine, address=address, surroundings=boot.surroundings, release=boot.release,
         )  # fmt: skip
         if machine.milestone == Milestone.DISCOVERED:
             enrol(self._station, session, machine)
-
-    def _remember_macs(self, session: Session, machine: MachineRow, hardware: Hardware) -> None:
-        for nic in hardware.nics:
-            row = session.get(MachineMacRow, nic.mac)
-            if nic.usb:
-                continue
-            if row is None:
-                session.add(MachineMacRow(mac=nic.mac, machine_id=machine.id))
-            elif row.machine_id != machine.id:
-                note(session, "mac-moved", machine=machine, mac=nic.mac, was=row.machine_id)
-                row.machine_id = machine.id
 
     def _show(self, session: Session, machine: MachineRow, request: PollRequest) -> None:
         progress = request.progress
@@ -250,15 +214,3 @@ class Dialogue:
                 poll_seconds=POLL_INSTALLED_S if installed else POLL_IDLE_S,
             )
         )
-
-
-def _summary(hardware: Hardware) -> dict[str, object]:
-    """What a person wants to know of a machine at first sight."""
-    return {
-        "model": f"{hardware.smbios.system_vendor} {hardware.smbios.system_product}".strip(),
-        "firmware": hardware.firmware,
-        "secure_boot": hardware.secure_boot,
-        "memory_mib": hardware.memory_mib,
-        "disks": [disk.model_dump(mode="json") for disk in hardware.disks],
-        "macs": [nic.mac for nic in hardware.nics],
-    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from provisioner import asset_tag
 from provisioner.lifecycle import Verb
 from provisioner.store.events import note
 from provisioner.store.tables import BatchRow, CounterRow, MachineRow, now
@@ -30,7 +31,7 @@ def enrol(station: Station, session: Session, machine: MachineRow) -> bool:
     run = runs.open_run(session, machine, Verb.ENROL)
     if machine.asset_tag is None:
         number = _next_number(session, "asset-tag")
-        machine.asset_tag = station.settings.asset_tag_pattern.format(number=number)
+        machine.asset_tag = asset_tag.write(station.settings.asset_tag_pattern, number)
     machine.batch, machine.batch_id, machine.seat = batch, batch.id, taken + 1
     evidence = {"asset_tag": machine.asset_tag, "batch": batch.name, "seat": machine.seat}
     runs.succeed(session, machine, run, evidence)

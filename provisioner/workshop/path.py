@@ -130,7 +130,7 @@ def _work(station: Station, machine: MachineRow, verb: Verb) -> AnyWork:
     manifest, digest = read_manifest(station, machine.batch.release)
     target = _target(machine, policy, manifest)
     if verb is Verb.DIAGNOSE:
-        return diagnose_work(target, manifest.minimum, time.time())
+        return diagnose_work(target, manifest.minimum, time.time(), policy.diagnose)
     if verb is Verb.WIPE:
         return wipe_work(target, policy)
     assert machine.asset_tag is not None

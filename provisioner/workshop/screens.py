@@ -24,6 +24,7 @@ _WAITING = ("Open a batch on the dashboard; this machine joins by itself.",
 _TITLES_BY_KIND = {
     "ask": ("A person must decide", "需要人工选择"),
     "batch-full": ("The batch is full", "批次已满"),
+    "who": ("Which machine is this?", "这是哪一台电脑？"),
 }
 _FAILED = ("This machine needs a hand", "这台电脑需要帮助")
 

@@ -17,13 +17,23 @@ FLOORS = (
     ("__main__", "cli"),
     ("lab", "serve", "doctor"),
     ("api", "web"),
+    ("documents",),
     ("jobs",),
     ("workshop",),
     ("stages", "fleet", "checks"),
     ("agent",),
     ("netboot", "swarm", "store", "release"),
     ("model",),
-    ("templating", "yaml_file", "secret_file", "run", "lifecycle", "settings", "errors"),
+    (
+        "templating",
+        "yaml_file",
+        "secret_file",
+        "run",
+        "lifecycle",
+        "settings",
+        "errors",
+        "asset_tag",
+    ),
 )
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 
@@ -43,6 +53,8 @@ HOMES = {
     "yaml": {"yaml_file"},
     "dbos": {"jobs"},
     "click": {"cli"},
+    "weasyprint": {"documents.pdf"},
+    "segno": {"documents.qr"},
 }
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from provisioner.agent import wipe
 from provisioner.agent.disk import OpenDisk
+from provisioner.agent.drive_erase import Erased
 from provisioner.agent.journey import Journey
-from provisioner.errors import DiskFaultError
+from provisioner.errors import (
+    CommandError,
+    DiskFaultError,
+    ProofMissingError,
+    WipeRefusedError,
+)
+from provisioner.model.erasure import WipeMethod
 from provisioner.model.hardware import DiskRef
 from provisioner.model.order import WipeWork
 from provisioner.model.record import WipeEvidence
+from provisioner.stages.wipe import judge_wipe
 
 BLANK = hashlib.sha256(bytes(wipe.SAMPLE)).hexdigest()
 
@@ -109,3 +119,68 @@ def test_the_wipe_is_written_before_it_is_looked_at(target: OpenDisk, tmp_path: 
     work = work_for(target)
     wipe.wipe_open(target, work, Journey(wipe.steps(work), lambda now: steps.append(now.step)))
     assert list(dict.fromkeys(steps)) == ["mark", "overwrite", "look"]
+
+
+def purge(target: OpenDisk, monkeypatch: pytest.MonkeyPatch, leave: bool) -> WipeEvidence:
+    """A drive that says it has sanitized itself, and has or has not."""
+
+    def erase(path: Path, method: WipeMethod, report: object) -> Erased:
+        if not leave:
+            with path.open("r+b") as file:
+                file.write(os.urandom(target.size))  # as after a crypto scramble
+                os.fsync(file.fileno())
+        return Erased(method, "hdparm --sanitize-crypto-scramble", "hdparm v9.65", confirmed=True)
+
+    monkeypatch.setattr(wipe, "erase_by_drive", erase)
+    work = work_for(target, level="purge")
+    plan = wipe.Plan(WipeMethod.ATA_SANITIZE_CRYPTO)
+    return wipe.wipe_open(target, work, Journey(wipe.steps(work)), plan)
+
+
+def test_a_purge_is_sanitize_then_zeros_then_a_look(
+    target: OpenDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = purge(target, monkeypatch, leave=False)
+    assert evidence.drive is not None and evidence.drive.marks_survived == 0
+    assert not any(target.path.read_bytes())
+    assert judge_wipe(evidence, work_for(target, level="purge")) == []
+
+
+def test_a_drive_that_lies_about_its_sanitize_is_found(
+    target: OpenDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = purge(target, monkeypatch, leave=True)
+    assert evidence.drive is not None and evidence.drive.marks_survived == len(evidence.samples)
+    assert judge_wipe(evidence, work_for(target, level="purge"))
+
+
+def test_a_purge_without_a_plan_is_no_clear(target: OpenDisk) -> None:
+    with pytest.raises(ProofMissingError):
+        run(target, level="purge")
+
+
+def test_a_disk_that_cannot_be_purged_is_not_touched(
+    target: OpenDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = target.path.read_bytes()
+
+    @contextlib.contextmanager
+    def opened(ref: DiskRef) -> Iterator[OpenDisk]:
+        yield target
+
+    monkeypatch.setattr(wipe, "opened_exclusively", opened)
+    monkeypatch.setattr(wipe, "read_disks", lambda: (target.disk,))
+    monkeypatch.setattr("provisioner.agent.drive.run", _no_tool)
+    work = work_for(target, level="purge")
+    with pytest.raises(WipeRefusedError, match="does not tell"):
+        wipe.wipe(work, Journey(wipe.steps(work)))
+    assert target.path.read_bytes() == before
+
+
+def _no_tool(*_: object, **__: object) -> None:
+    raise CommandError("not installed")
+
+
+def test_the_version_is_the_distributions() -> None:
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert f'version = "{wipe.VERSION}"' in text

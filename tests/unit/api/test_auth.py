@@ -42,7 +42,13 @@ def routes(found: Any) -> Iterator[tuple[str, str]]:
 
 
 def _fill(path: str) -> str:
-    values = {"tag": "PC-0001", "name": factories.BATCH, "release": "education@2026.1"}
+    values = {
+        "number": "7",
+        "certificate": "W-000001",
+        "tag": "PC-0001",
+        "name": factories.BATCH,
+        "release": "education@2026.1",
+    }
     return re.sub(r"{(\w+)}", lambda match: values[match[1]], path)
 
 

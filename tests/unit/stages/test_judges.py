@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from provisioner.model.erasure import WipeLevel, WipeMethod, undetected_share
 from provisioner.model.hardware import DiskRef, Transport
 from provisioner.model.order import ImageWork, WipeWork
 from provisioner.model.record import (
     DiagnoseEvidence,
+    DriveErasure,
     ImageEvidence,
     PartCheck,
     Partition,
@@ -21,7 +23,7 @@ from provisioner.model.record import (
 from provisioner.model.release import SYSTEM, Manifest, Minimum, ReleaseFile, ReleaseKind
 from provisioner.stages.diagnose import REQUIRED_CHECKS, judge_diagnosis
 from provisioner.stages.image import BiosLoader, expected_parts, judge_image
-from provisioner.stages.wipe import judge_wipe, undetected_share
+from provisioner.stages.wipe import judge_wipe
 from tests.unit.workshop.robot import fake_boot_img, fake_core_img
 
 DISK = DiskRef(serial="S1", wwn="", model="disk", size_bytes=8 * 10**9, transport=Transport.SATA)
@@ -67,6 +69,58 @@ def one_sample(**changes: Any) -> tuple[Sample, ...]:
 )
 def test_a_wipe_that_is_not_proved(changes: dict[str, Any], said: str) -> None:
     assert any(said in reason for reason in judge_wipe(wiped(**changes), WORK))
+
+
+PURGE = WORK.model_copy(update={"level": WipeLevel.PURGE})
+SANITIZED = DriveErasure(
+    method=WipeMethod.ATA_SANITIZE_BLOCK, command="hdparm", tool="hdparm v9.65", confirmed=True,
+    marks_survived=0,
+)  # fmt: skip
+
+
+def sanitized(**changes: Any) -> DriveErasure:
+    return SANITIZED.model_copy(update=changes)
+
+
+def test_a_purge_is_proved_by_the_drive_and_by_the_marks() -> None:
+    assert judge_wipe(wiped(level="purge", drive=SANITIZED, method=SANITIZED.method), PURGE) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "A purge was ordered and a clear was done"),
+        ({"level": "purge"}, "not told to sanitize"),
+        ({"level": "purge", "drive": sanitized(confirmed=False)}, "does not confirm"),
+        ({"level": "purge", "drive": sanitized(marks_survived=3)}, "3 marks survived"),
+        (
+            {"level": "purge", "drive": sanitized(method=WipeMethod.NVME_FORMAT_CRYPTO)},
+            "not told to sanitize",
+        ),
+    ],
+)
+def test_a_clear_is_never_taken_for_a_purge(changes: dict[str, Any], said: str) -> None:
+    assert any(said in reason for reason in judge_wipe(wiped(**changes), PURGE))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"real_bytes": DISK.size_bytes + 512}, "512 hidden bytes"),
+        ({"real_bytes": 512}, "cannot really have 512"),
+        ({"bytes_written": DISK.size_bytes * 10**8}, "were written to a disk of"),
+        ({"bytes_read_back": DISK.size_bytes * 3}, "were read back from a disk of"),
+    ],
+)
+def test_figures_that_cannot_be_are_refused(changes: dict[str, Any], said: str) -> None:
+    assert any(said in reason for reason in judge_wipe(wiped(**changes), WORK))
+
+
+def test_a_disk_of_512_bytes_cannot_be() -> None:
+    tiny = DISK.model_copy(update={"size_bytes": 512})
+    evidence = wiped(disk=tiny, bytes_written=512, bytes_read_back=0, samples=())
+    work = WORK.model_copy(update={"disk": tiny})
+    assert any("512 bytes cannot be" in reason for reason in judge_wipe(evidence, work))
 
 
 def test_a_full_read_back_that_was_ordered_must_have_been_full() -> None:
