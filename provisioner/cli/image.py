@@ -84,6 +84,10 @@ def build(office: Office, recipe: str, if_changed: bool, as_json: bool) -> None:
 @pass_office
 def verify(office: Office, release: str) -> None:
     """Check a release's signature and read every file of it anew."""
+    from provisioner.release.chunking import verify_chunk_map
+
     catalog, key = office.station.catalog, office.station.key
     manifest = catalog.verify(catalog.get(release).id, trusted=key.public)
     click.echo(f"{manifest.id}: signature and {len(manifest.files)} files are in order.")
+    if pieces := verify_chunk_map(catalog.folder(manifest.id)):
+        click.echo(f"{manifest.id}: the system image is what its {pieces} noted pieces say.")

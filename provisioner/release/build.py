@@ -30,6 +30,7 @@ from provisioner.release import manifest as manifests
 from provisioner.release.bootstrap import TreePlan, check_installed, ensure_tree, unpack
 from provisioner.release.cache import Cache, key_of
 from provisioner.release.catalog import Catalog
+from provisioner.release.chunking import add_chunk_map
 from provisioner.release.content import PACKAGE, add_ours, agent_digest
 from provisioner.release.initramfs import install_scripts, make_initramfs
 from provisioner.release.licences import read_licence
@@ -106,6 +107,8 @@ def build_release(
             make = make_live if recipe.kind is ReleaseKind.LIVE else make_system
             made = make(materials, tree, folder, store, report)
             materials.loaders.copy(recipe.kind, folder)
+            report("Noting its pieces", 0.93)
+            add_chunk_map(folder)
             report("Signing", 0.95)
             return publish(materials, made, folder, catalog, key)
 

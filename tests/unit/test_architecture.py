@@ -41,6 +41,7 @@ HOMES = {
     "jinja2": {"templating"},
     "yaml": {"yaml_file"},
     "dbos": {"jobs"},
+    "pyfastcdc": {"release.chunking"},
     "click": {"cli"},
 }
 MAX_LINES = 400
