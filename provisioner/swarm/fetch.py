@@ -59,6 +59,10 @@ class Carrier(Protocol):
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched: ...
 
 
+class RangesRefusedError(UnreachableError):
+    """The other side sends whole files only."""
+
+
 class _StartOverError(Exception):
     """What is on the disk cannot be continued."""
 
@@ -174,15 +178,39 @@ class HttpCarrier:
                 raise  # the disk's own trouble, not the wire's
             raise UnreachableError(f"{path}: {error}") from error
 
-    def _request(self, path: str, start: int, size: int | None) -> urllib3.BaseHTTPResponse:
+    def open_range(self, path: str, start: int, stop: int, size: int) -> urllib3.BaseHTTPResponse:
+        """The answer that carries bytes `start` to `stop` (not included) of a file of `size`.
+
+        Raises UnreachableError when it is worth another try, NotFoundError, ImageMismatchError,
+        and RangesRefusedError when the station sends whole files only.
+        """
+        try:
+            answer = self._request(path, start, size, stop)
+        except _StartOverError as error:
+            raise RangesRefusedError(f"{path}: the station does not answer ranges.") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise UnreachableError(f"{path}: {error}") from error
+        if answer.headers.get("Content-Length") != str(stop - start):
+            answer.close()
+            raise UnreachableError(f"{path}: the answer covers another range than was asked for.")
+        return answer
+
+    def wait(self, error: UnreachableError, pause_s: float) -> None:
+        """Wait before the next try, as whoever made this carrier wants it."""
+        self._waiting(error, pause_s)
+
+    def _request(
+        self, path: str, start: int, size: int | None, stop: int | None = None
+    ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
+        ranged = start > 0 or stop is not None
+        if ranged:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         response = self._pool.request(
             "GET", self._base + path, headers=headers, preload_content=False, redirect=False
         )
         try:
-            check_answer(path, response.status, response.headers, start, size)
+            check_answer(path, response.status, response.headers, start, size, ranged)
         except BaseException:
             response.close()
             raise
@@ -190,18 +218,27 @@ class HttpCarrier:
 
 
 def check_answer(
-    path: str, status: int, headers: urllib3.HTTPHeaderDict, start: int, size: int | None
+    path: str,
+    status: int,
+    headers: urllib3.HTTPHeaderDict,
+    start: int,
+    size: int | None,
+    ranged: bool | None = None,
 ) -> None:
-    """Whether an answer carries what was asked for; raises what its failure means."""
+    """Whether an answer carries what was asked for; raises what its failure means.
+
+    `ranged` says that a range was asked for; any start but 0 is one.
+    """
+    ranged = start > 0 if ranged is None else ranged
     if status in GONE:
         raise NotFoundError(
             f"The station does not offer {path} ({status}).", "Was this release withdrawn?"
         )
-    if status == 416 or (start and status == 200):
+    if status == 416 or (ranged and status == 200):
         raise _StartOverError
-    if status != (206 if start else 200):
+    if status != (206 if ranged else 200):
         raise UnreachableError(f"{path}: the station answered {status}.")
-    total = _total(path, headers, start)
+    total = _total(path, headers, start, ranged)
     if size is not None and total is not None and total != size:
         raise ImageMismatchError(
             f"{path} has {total} bytes on the station, its signed manifest says {size}.",
@@ -209,8 +246,8 @@ def check_answer(
         )
 
 
-def _total(path: str, headers: urllib3.HTTPHeaderDict, start: int) -> int | None:
-    if not start:
+def _total(path: str, headers: urllib3.HTTPHeaderDict, start: int, ranged: bool) -> int | None:
+    if not ranged:
         length = headers.get("Content-Length", "")
         return int(length) if length.isascii() and length.isdigit() else None
     match = _CONTENT_RANGE.match(headers.get("Content-Range", ""))

@@ -60,9 +60,9 @@ def head(**changes: object) -> bytes:
     return HEAD.pack(*fields.values()) + good[HEAD.size :]
 
 
-def lengths(raw: bytes, count: int = 3, size: int = 70_301) -> bytes:
+def lengths(raw: bytes, count: int = 3, size: int = 70_301, after: bytes = b"") -> bytes:
     """A map with these packed lengths."""
-    packed = zlib.compress(raw)
+    packed = zlib.compress(raw) + after
     start = HEAD.pack(b"CHNKMAP\n", 1, len(SYSTEM), size, bytes(32), count, len(packed))
     return start + SYSTEM.encode() + packed + bytes(count * DIGEST_BYTES)
 
@@ -89,6 +89,7 @@ MALFORMED: dict[str, Callable[[], bytes]] = {
     "a number cut off": lambda: lengths(GOOD_LENGTHS[:-1]),
     "one length too few": lambda: lengths(GOOD_LENGTHS[:3]),
     "one length too many": lambda: lengths(GOOD_LENGTHS + b"\x01"),
+    "bytes between lengths and digests": lambda: lengths(GOOD_LENGTHS, after=b"hidden"),
     "a packed bomb": lambda: lengths(b"\x01" * 50_000_000),
     "pieces that overlap the end": lambda: lengths(GOOD_LENGTHS, size=70_300),
 }
