@@ -181,7 +181,7 @@ def make_system(
     made = take_stock(materials, tree)
     report("Packing the system", 0.6)
     squashfs.pack(tree, folder / SYSTEM, level=recipe.level, block_kib=recipe.block_kib,
-                  epoch=epoch)  # fmt: skip
+                  epoch=epoch, library=squashfs.own_library(tree))  # fmt: skip
     return made
 
 

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from provisioner.swarm.fetch import (
     Report,
     Wanted,
 )
+from provisioner.swarm.offers import Offer, discard
 from provisioner.swarm.prefill import OldRelease, Prefilled, prefill, room_explained, write_at
 
 # A request and its answer have some 400 bytes of headers: nearer spans are fetched as one.
@@ -46,6 +47,7 @@ class Savings:
     """What the last fetch of a `DeltaCarrier` did; `whole` when the delta was given up."""
 
     prefilled: Prefilled | None = None
+    patch_bytes: int = 0
     fetched: int = 0
     whole: bool = True
 
@@ -54,8 +56,9 @@ class DeltaCarrier:
     """Brings `wanted` with the help of what older releases on this disk hold.
 
     `map_of` is the new release's chunk map as its manifest promises it. `rest` brings what is
-    missing when it is given; it must continue a begun `.part` whose pieces are right only here
+    missing when it is given: it must continue a begun `.part` whose pieces are right only here
     and there, as the swarm's carrier does. Otherwise the station is asked for ranges.
+    `find_offer` finds a patch, if there is one that this machine can use.
     """
 
     def __init__(
@@ -64,8 +67,10 @@ class DeltaCarrier:
         map_of: Wanted,
         olds: Sequence[OldRelease],
         rest: Carrier | None = None,
+        find_offer: Callable[[Wanted], Offer | None] = lambda _wanted: None,
     ) -> None:
         self._http, self._map_of, self._olds, self._rest = http, map_of, olds, rest
+        self._find_offer = find_offer
         self.savings = Savings()
 
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched:
@@ -77,12 +82,25 @@ class DeltaCarrier:
         try:
             chunk_map = self._map(wanted, into)
             done = prefill(chunk_map, self._olds, part, report)
-            fetched = self._bring(wanted, chunk_map, done, into, report)
+            patch_bytes, done = self._patched(wanted, chunk_map, done, part, report)
+            fetched = self._bring(wanted, chunk_map, done, into, report) + patch_bytes
         except (ImageMismatchError, NotFoundError, RangesRefusedError):
             part.unlink(missing_ok=True)
             return (self._rest or self._http).fetch(wanted, into, report)
-        self.savings = Savings(done, fetched, whole=False)
-        return Fetched(fetched=fetched, resumed=wanted.size - fetched)
+        self.savings = Savings(done, patch_bytes, fetched, whole=False)
+        return Fetched(fetched=fetched, resumed=max(0, wanted.size - fetched))
+
+    def _patched(
+        self, wanted: Wanted, chunk_map: ChunkMap, done: Prefilled, part: Path, report: Report
+    ) -> tuple[int, Prefilled]:
+        """Use a patch when it costs fewer bytes than the missing pieces; then look again."""
+        offer = self._find_offer(wanted) if done.missing else None
+        into = part.with_suffix(".patch")
+        if offer is None or offer.left(into) >= done.missing_bytes:
+            discard(into)
+            return 0, done
+        fetched = offer.use(part, into)
+        return fetched, prefill(chunk_map, self._olds, part, report)
 
     def _map(self, wanted: Wanted, into: Path) -> ChunkMap:
         place = into.with_name(Path(self._map_of.path).name)

@@ -41,7 +41,8 @@ HOMES = {
     "jinja2": {"templating"},
     "yaml": {"yaml_file"},
     "dbos": {"jobs"},
-    "pyfastcdc": {"release.chunking"},
+    "pyfastcdc": {"release.chunking", "release.patch"},
+    "ctypes": {"swarm.zstd"},
     "click": {"cli"},
 }
 MAX_LINES = 400
