@@ -275,7 +275,7 @@ def test_what_an_update_costs(terminal: Terminal, station: Station) -> None:
                     "number": number,
                     "files": list_files(folder),
                     "components": (),
-                }  # fmt: skip
+                }
             )
             write_manifest(folder, manifest, station.key)
             station.catalog.publish(folder, manifest)

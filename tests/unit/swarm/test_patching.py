@@ -217,3 +217,15 @@ def test_unpacking_gives_what_was_asked_for_or_nothing() -> None:
     ):  # fmt: skip
         with pytest.raises(ImageMismatchError):
             zstd.unpack_against(data, reference, size)
+
+
+def test_frames_that_come_out_otherwise_are_not_written(bench: Bench) -> None:
+    """Another level makes other lengths: they would run over what is right behind them."""
+    bench.make()
+    missing = bench.prefilled()
+    data = bytearray(bench.patch.read_bytes())
+    data[10] = 1
+    bench.patch.write_bytes(data)
+    assert apply(bench.patch, bench.old, bench.part)
+    assert bench.part.stat().st_size == len(NEW)
+    assert prefill(bench.maps[1], [], bench.part).missing_bytes <= missing
