@@ -19,20 +19,26 @@ from provisioner.release import squashfs
 from provisioner.run import run
 
 FETCH_S = 300
-# What both releases have alike, about 100 MB as packages: libraries, programs, pictures, texts.
+# What both releases have alike, about 100 MB packed: libraries, programs, pictures, texts. Names
+# are those of Debian 12 and 13; what an archive does not have is left out.
 UNCHANGED = (
-    "libllvm15", "libicu72", "vim-runtime", "cpp-12", "libgl1-mesa-dri", "adwaita-icon-theme",
-    "groff-base", "fonts-dejavu-core", "libboost-python1.74.0", "gnupg-l10n", "hunspell-en-us",
+    "libllvm15", "libllvm19", "libicu72", "libicu76", "vim-runtime", "cpp-12",
+    "cpp-14-x86-64-linux-gnu",
+    "libgl1-mesa-dri", "adwaita-icon-theme", "groff-base", "fonts-dejavu-core",
+    "libboost-python1.74.0", "gnupg-l10n", "hunspell-en-us",
 )  # fmt: skip
-ONE_PACKAGE = ("libssl3",)
+SMALL = ("groff-base", "fonts-dejavu-core", "vim-runtime")
+ONE_PACKAGE = ("libssl3", "libssl3t64")
 # Security updates and point releases: libraries, programs, scripts, texts.
 POINT_RELEASE = (
-    "libssl3", "openssl", "libc6", "libc-bin", "systemd", "libsystemd0", "perl-base",
-    "perl-modules-5.36", "python3.11-minimal", "libpython3.11-stdlib", "libxml2", "libglib2.0-0",
-    "libmagickcore-6.q16-6", "openssh-client", "sudo", "libnss3", "xserver-xorg-core",
+    "libssl3", "libssl3t64", "openssl", "libc6", "libc-bin", "systemd", "libsystemd0",
+    "perl-base", "perl-modules-5.36", "perl-modules-5.40", "python3.11-minimal",
+    "libpython3.11-stdlib", "python3.13-minimal", "libpython3.13-stdlib", "libxml2",
+    "libglib2.0-0", "libglib2.0-0t64", "libmagickcore-6.q16-6", "openssh-client", "sudo",
+    "libnss3", "xserver-xorg-core",
 )  # fmt: skip
-# Three versions of each are in the archive: the oldest and the newest are two steps apart.
-TWO_STEPS = ("libssl3", "openssl", "openssh-client", "tzdata")
+# Debian 12's archive has three versions of each: the oldest and the newest are two steps apart.
+TWO_STEPS = ("libssl3", "libssl3t64", "openssl", "openssh-client", "tzdata")
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,18 @@ def versions(package: str) -> list[str]:
     return sorted(known, key=functools.cmp_to_key(_compare))
 
 
+def available(names: Sequence[str], least: int = 2) -> tuple[str, ...]:
+    """Those packages of which apt can fetch at least so many versions."""
+    return tuple(name for name in names if len(versions(name)) >= least)
+
+
 def make_pair(work: Path, name: str, changed: Sequence[str], unchanged: Sequence[str]) -> Pair:
     """Two trees below `work`: the oldest and the newest version of each changed package.
 
     Raises CommandError when the archive no longer has them.
     """
-    archive = work / "packages"
-    old, new = work / f"{name}-old", work / f"{name}-new"
+    archive, place = work / "packages", work / name.replace(",", "").replace(" ", "-")
+    old, new = Path(f"{place}-old"), Path(f"{place}-new")
     base = [fetch(archive, package, versions(package)[-1]) for package in unchanged]
     before = [fetch(archive, package, versions(package)[0]) for package in changed]
     after = [fetch(archive, package, versions(package)[-1]) for package in changed]
