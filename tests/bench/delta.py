@@ -37,7 +37,7 @@ from provisioner.swarm.ranges import DeltaCarrier
 from tests.bench import pairs
 from tests.bench.pairs import Pair
 
-LONGEST_S = 60
+LONGEST_S = 900
 
 
 @dataclass(frozen=True)

@@ -19,26 +19,24 @@ from provisioner.release import squashfs
 from provisioner.run import run
 
 FETCH_S = 300
-# What both releases have alike, about 100 MB packed: libraries, programs, pictures, texts. Names
-# are those of Debian 12 and 13; what an archive does not have is left out.
+# What both releases have alike, about 90 MB packed: libraries, programs, pictures, texts. Where
+# Debian 12 and 13 have other names both are given; what an archive does not have is left out.
 UNCHANGED = (
-    "libllvm15", "libllvm19", "libicu72", "libicu76", "vim-runtime", "cpp-12",
-    "cpp-14-x86-64-linux-gnu",
+    "libllvm15|libllvm19", "libicu72|libicu76", "vim-runtime", "cpp-12|cpp-14-x86-64-linux-gnu",
     "libgl1-mesa-dri", "adwaita-icon-theme", "groff-base", "fonts-dejavu-core",
     "libboost-python1.74.0", "gnupg-l10n", "hunspell-en-us",
 )  # fmt: skip
 SMALL = ("groff-base", "fonts-dejavu-core", "vim-runtime")
-ONE_PACKAGE = ("libssl3", "libssl3t64")
+ONE_PACKAGE = ("libssl3|libssl3t64",)
 # Security updates and point releases: libraries, programs, scripts, texts.
 POINT_RELEASE = (
-    "libssl3", "libssl3t64", "openssl", "libc6", "libc-bin", "systemd", "libsystemd0",
-    "perl-base", "perl-modules-5.36", "perl-modules-5.40", "python3.11-minimal",
-    "libpython3.11-stdlib", "python3.13-minimal", "libpython3.13-stdlib", "libxml2",
-    "libglib2.0-0", "libglib2.0-0t64", "libmagickcore-6.q16-6", "openssh-client", "sudo",
-    "libnss3", "xserver-xorg-core",
+    "libssl3|libssl3t64", "openssl", "libc6", "libc-bin", "systemd", "libsystemd0", "perl-base",
+    "perl-modules-5.36|perl-modules-5.40", "python3.11-minimal|python3.13-minimal",
+    "libpython3.11-stdlib|libpython3.13-stdlib", "libxml2", "libglib2.0-0|libglib2.0-0t64",
+    "libmagickcore-6.q16-6", "openssh-client", "sudo", "libnss3", "xserver-xorg-core",
 )  # fmt: skip
 # Debian 12's archive has three versions of each: the oldest and the newest are two steps apart.
-TWO_STEPS = ("libssl3", "libssl3t64", "openssl", "openssh-client", "tzdata")
+TWO_STEPS = ("libssl3|libssl3t64", "openssl", "openssh-client", "tzdata")
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class Pair:
     package_bytes: int  # of the newer packages, as the archive has them
 
 
+@functools.cache
 def versions(package: str) -> list[str]:
     """The versions that apt can fetch, oldest first."""
     found = run(["apt-cache", "madison", package], timeout_s=60).stdout.splitlines()
@@ -60,8 +59,11 @@ def versions(package: str) -> list[str]:
 
 
 def available(names: Sequence[str], least: int = 2) -> tuple[str, ...]:
-    """Those packages of which apt can fetch at least so many versions."""
-    return tuple(name for name in names if len(versions(name)) >= least)
+    """Those packages of which apt can fetch at least so many versions; of `a|b` the first."""
+    found = (
+        next((one for one in name.split("|") if len(versions(one)) >= least), "") for name in names
+    )
+    return tuple(name for name in found if name)
 
 
 def make_pair(work: Path, name: str, changed: Sequence[str], unchanged: Sequence[str]) -> Pair:
