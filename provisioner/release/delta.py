@@ -17,8 +17,8 @@ from provisioner.release.chunks import CHUNKS, ChunkMap, merge, plan_prefill, re
 from provisioner.release.manifest import file_digest
 from provisioner.release.patch import library_of, make_patch
 from provisioner.swarm import patching
+from provisioner.swarm.delta import CLOSE_BYTES
 from provisioner.swarm.prefill import OldRelease, prefill
-from provisioner.swarm.ranges import CLOSE_BYTES
 
 Report = Callable[[str, float], None]
 

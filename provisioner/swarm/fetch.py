@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,20 +47,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Fetched:
-    """How many bytes came over the wire, and how many were already here."""
+    """Bytes that came over the wire, that were already here, and the wire's share from peers."""
 
     fetched: int
     resumed: int
+    from_peers: int = 0
 
 
 class Carrier(Protocol):
     """Brings `wanted` to the path `into`; afterwards it is there, flushed, with its digest."""
 
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched: ...
-
-
-class RangesRefusedError(UnreachableError):
-    """The other side sends whole files only."""
 
 
 class _StartOverError(Exception):
@@ -129,6 +126,20 @@ class HttpCarrier:
                 self._waiting(error, pause_s)
         raise AssertionError("the pauses never end")
 
+    def wait(self, error: UnreachableError, pause_s: float) -> None:
+        """Do what this carrier does when the other side is silent."""
+        self._waiting(error, pause_s)
+
+    def open(self, path: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        """Ask for a file; whoever asked reads, judges and closes the answer."""
+        return self._pool.request(
+            "GET",
+            self._base + path,
+            headers={"Accept-Encoding": "identity", **headers},
+            preload_content=False,
+            redirect=False,
+        )
+
     def _attempt(self, wanted: Wanted, part: Path, report: Report) -> Fetched:
         digest, resumed = _digest_of_part(part, wanted.size, report)
         with part.open("ab") as out:
@@ -178,39 +189,10 @@ class HttpCarrier:
                 raise  # the disk's own trouble, not the wire's
             raise UnreachableError(f"{path}: {error}") from error
 
-    def open_range(self, path: str, start: int, stop: int, size: int) -> urllib3.BaseHTTPResponse:
-        """The answer that carries bytes `start` to `stop` (not included) of a file of `size`.
-
-        Raises UnreachableError when it is worth another try, NotFoundError, ImageMismatchError,
-        and RangesRefusedError when the station sends whole files only.
-        """
+    def _request(self, path: str, start: int, size: int | None) -> urllib3.BaseHTTPResponse:
+        response = self.open(path, {"Range": f"bytes={start}-"} if start else {})
         try:
-            answer = self._request(path, start, size, stop)
-        except _StartOverError as error:
-            raise RangesRefusedError(f"{path}: the station does not answer ranges.") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise UnreachableError(f"{path}: {error}") from error
-        if answer.headers.get("Content-Length") != str(stop - start):
-            answer.close()
-            raise UnreachableError(f"{path}: the answer covers another range than was asked for.")
-        return answer
-
-    def wait(self, error: UnreachableError, pause_s: float) -> None:
-        """Wait before the next try, as whoever made this carrier wants it."""
-        self._waiting(error, pause_s)
-
-    def _request(
-        self, path: str, start: int, size: int | None, stop: int | None = None
-    ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept-Encoding": "identity"}
-        ranged = start > 0 or stop is not None
-        if ranged:
-            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        response = self._pool.request(
-            "GET", self._base + path, headers=headers, preload_content=False, redirect=False
-        )
-        try:
-            check_answer(path, response.status, response.headers, start, size, ranged)
+            check_answer(path, response.status, response.headers, start, size)
         except BaseException:
             response.close()
             raise
@@ -218,27 +200,18 @@ class HttpCarrier:
 
 
 def check_answer(
-    path: str,
-    status: int,
-    headers: urllib3.HTTPHeaderDict,
-    start: int,
-    size: int | None,
-    ranged: bool | None = None,
+    path: str, status: int, headers: urllib3.HTTPHeaderDict, start: int, size: int | None
 ) -> None:
-    """Whether an answer carries what was asked for; raises what its failure means.
-
-    `ranged` says that a range was asked for; any start but 0 is one.
-    """
-    ranged = start > 0 if ranged is None else ranged
+    """Whether an answer carries what was asked for; raises what its failure means."""
     if status in GONE:
         raise NotFoundError(
             f"The station does not offer {path} ({status}).", "Was this release withdrawn?"
         )
-    if status == 416 or (ranged and status == 200):
+    if status == 416 or (start and status == 200):
         raise _StartOverError
-    if status != (206 if ranged else 200):
+    if status != (206 if start else 200):
         raise UnreachableError(f"{path}: the station answered {status}.")
-    total = _total(path, headers, start, ranged)
+    total = _total(path, headers, start)
     if size is not None and total is not None and total != size:
         raise ImageMismatchError(
             f"{path} has {total} bytes on the station, its signed manifest says {size}.",
@@ -246,8 +219,8 @@ def check_answer(
         )
 
 
-def _total(path: str, headers: urllib3.HTTPHeaderDict, start: int, ranged: bool) -> int | None:
-    if not ranged:
+def _total(path: str, headers: urllib3.HTTPHeaderDict, start: int) -> int | None:
+    if not start:
         length = headers.get("Content-Length", "")
         return int(length) if length.isascii() and length.isdigit() else None
     match = _CONTENT_RANGE.match(headers.get("Content-Range", ""))

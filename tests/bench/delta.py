@@ -31,9 +31,9 @@ from provisioner.release import chunking
 from provisioner.release.chunks import CHUNKS
 from provisioner.release.patch import make_patch
 from provisioner.swarm import patching
+from provisioner.swarm.delta import DeltaCarrier
 from provisioner.swarm.fetch import HttpCarrier, Wanted
 from provisioner.swarm.prefill import OldRelease, prefill
-from provisioner.swarm.ranges import DeltaCarrier
 from tests.bench import pairs
 from tests.bench.pairs import Pair
 

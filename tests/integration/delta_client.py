@@ -13,10 +13,10 @@ from pathlib import Path
 from provisioner.model.release import SYSTEM, Manifest
 from provisioner.model.signed import open_envelope
 from provisioner.release.chunks import CHUNKS
+from provisioner.swarm.delta import DeltaCarrier
 from provisioner.swarm.fetch import HttpCarrier, Wanted
 from provisioner.swarm.offers import Offer, find_offer
 from provisioner.swarm.prefill import old_releases
-from provisioner.swarm.ranges import DeltaCarrier
 
 
 def main(url: str, releases: str, name: str, key: str, rest_s: str) -> None:

@@ -11,10 +11,10 @@ import pytest
 from provisioner.model.patch import Patch
 from provisioner.model.signed import PrivateKey
 from provisioner.release import chunking, patch
+from provisioner.swarm.delta import DeltaCarrier
 from provisioner.swarm.fetch import Fetched, HttpCarrier, Wanted
 from provisioner.swarm.offers import Offer, find_offer
 from provisioner.swarm.prefill import old_releases
-from provisioner.swarm.ranges import DeltaCarrier
 from provisioner.swarm.zstd import Zstd
 from tests.unit.agent.station import StubStation
 from tests.unit.swarm.images import image_of, small_edits, texts

@@ -9,24 +9,30 @@ saves bytes and is never the only way.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import urllib3
 
-from provisioner.errors import ImageMismatchError, NotFoundError, UnreachableError
+from provisioner.errors import (
+    ImageMismatchError,
+    NotFoundError,
+    UnreachableError,
+    WrongStateError,
+)
 from provisioner.release.chunks import ChunkMap, Span, check_is_of, merge, read_chunk_map
 from provisioner.swarm.fetch import (
     BACK_OFF_S,
     BLOCK,
+    GONE,
     Carrier,
     Fetched,
     HttpCarrier,
-    RangesRefusedError,
     Report,
     Wanted,
 )
@@ -40,6 +46,10 @@ READ_BYTES = 64 * 1024
 # 5 Mbit/s have 25,000 bytes a second each.
 SLOWEST_BYTES_S, PATIENCE_S = 256, 30.0
 FLUSHES = 256  # so many flushes over one file: a power cut costs less than half a hundredth
+
+
+class RangesRefusedError(UnreachableError):
+    """The other side sends whole files only."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,10 @@ class DeltaCarrier:
 
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched:
         """As `Carrier.fetch`; bytes that were copied count as resumed."""
+        with _alone(into):
+            return self._fetch(wanted, into, report)
+
+    def _fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched:
         self.savings = Savings()
         part = into.with_name(into.name + ".part")
         if into.exists():
@@ -83,12 +97,13 @@ class DeltaCarrier:
             chunk_map = self._map(wanted, into)
             done = prefill(chunk_map, self._olds, part, report)
             patch_bytes, done = self._patched(wanted, chunk_map, done, part, report)
-            fetched = self._bring(wanted, chunk_map, done, into, report) + patch_bytes
+            rest = self._bring(wanted, chunk_map, done, into, report)
         except (ImageMismatchError, NotFoundError, RangesRefusedError):
             part.unlink(missing_ok=True)
             return (self._rest or self._http).fetch(wanted, into, report)
+        fetched = rest.fetched + patch_bytes
         self.savings = Savings(done, patch_bytes, fetched, whole=False)
-        return Fetched(fetched=fetched, resumed=max(0, wanted.size - fetched))
+        return replace(rest, fetched=fetched, resumed=max(0, wanted.size - fetched))
 
     def _patched(
         self, wanted: Wanted, chunk_map: ChunkMap, done: Prefilled, part: Path, report: Report
@@ -104,7 +119,6 @@ class DeltaCarrier:
 
     def _map(self, wanted: Wanted, into: Path) -> ChunkMap:
         place = into.with_name(Path(self._map_of.path).name)
-        place.parent.mkdir(parents=True, exist_ok=True)
         self._http.fetch(self._map_of, place, lambda _have: None)
         chunk_map = read_chunk_map(place.read_bytes())
         check_is_of(chunk_map, wanted.path, wanted.size, wanted.sha256)
@@ -112,9 +126,9 @@ class DeltaCarrier:
 
     def _bring(
         self, wanted: Wanted, chunk_map: ChunkMap, done: Prefilled, into: Path, report: Report
-    ) -> int:
+    ) -> Fetched:
         if self._rest is not None:
-            return self._rest.fetch(wanted, into, report).fetched
+            return self._rest.fetch(wanted, into, report)
         part, fetched = into.with_name(into.name + ".part"), 0
         for missing in (done.missing, None):
             if missing is None:  # something came wrong over the wire or went wrong on the disk
@@ -122,7 +136,7 @@ class DeltaCarrier:
             fetched += fetch_missing(self._http, wanted, part, missing, report)
             if _sha256(part) == wanted.sha256:
                 finish(part, into)
-                return fetched
+                return Fetched(fetched, wanted.size - fetched)
         raise ImageMismatchError(f"{wanted.path} could not be put together from its pieces.")
 
 
@@ -171,7 +185,7 @@ def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
     """One answer's bytes; raises UnreachableError when it stalls, breaks or ends early."""
     left, began, came = span.size, time.monotonic(), 0
     try:
-        answer = http.open_range(wanted.path, span.start, span.stop, wanted.size)
+        answer = _opened_span(http, wanted, span)
         whole = False
         try:
             while left:
@@ -192,6 +206,32 @@ def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
         raise UnreachableError(f"{wanted.path}: {error}") from error
 
 
+def _opened_span(http: HttpCarrier, wanted: Wanted, span: Span) -> urllib3.BaseHTTPResponse:
+    """The answer that carries a span and nothing else, before its first byte is read."""
+    path = wanted.path
+    answer = http.open(path, {"Range": f"bytes={span.start}-{span.stop - 1}"})
+    try:
+        if answer.status in GONE:
+            raise NotFoundError(f"The station does not offer {path} ({answer.status}).")
+        if answer.status in (200, 416):
+            raise RangesRefusedError(f"{path}: the station does not answer ranges.")
+        if answer.status != 206:
+            raise UnreachableError(f"{path}: the station answered {answer.status}.")
+        told, _, total = answer.headers.get("Content-Range", "").partition("/")
+        if total.isascii() and total.isdigit() and int(total) != wanted.size:
+            raise ImageMismatchError(
+                f"{path} has {total} bytes on the station, its signed manifest says {wanted.size}.",
+                "The release on the station is damaged; run “provisioner image verify”.",
+            )
+        length = answer.headers.get("Content-Length")
+        if told != f"bytes {span.start}-{span.stop - 1}" or length != str(span.size):
+            raise UnreachableError(f"{path}: the answer covers another range than was asked for.")
+    except BaseException:
+        answer.close()
+        raise
+    return answer
+
+
 def _let_go(answer: urllib3.BaseHTTPResponse, whole: bool) -> None:
     """Keep the connection for the next span when this answer was read to its end."""
     if whole:
@@ -199,6 +239,26 @@ def _let_go(answer: urllib3.BaseHTTPResponse, whole: bool) -> None:
         answer.release_conn()
     else:
         answer.close()
+
+
+@contextlib.contextmanager
+def _alone(into: Path) -> Iterator[None]:
+    """Keep other programs from bringing the same release; raises WrongStateError when one does.
+
+    The folder is locked, not the begun file, which the carrier of the rest may lock itself.
+    """
+    into.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(into.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WrongStateError(
+                f"Another program is bringing {into.name} to this disk.", "Let it end."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def finish(part: Path, into: Path) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.errors import NotFoundError, UnreachableError
+from provisioner.errors import ImageMismatchError, NotFoundError, UnreachableError, WrongStateError
 from provisioner.release import chunking
 from provisioner.release.chunks import ChunkMap, Span, digest_of, write_chunk_map
-from provisioner.swarm import ranges
-from provisioner.swarm.fetch import Fetched, HttpCarrier, RangesRefusedError, Wanted
+from provisioner.swarm import delta
+from provisioner.swarm.delta import DeltaCarrier, RangesRefusedError, fetch_missing
+from provisioner.swarm.fetch import Fetched, HttpCarrier, Wanted
 from provisioner.swarm.prefill import old_releases
-from provisioner.swarm.ranges import DeltaCarrier, fetch_missing
 from tests.unit.agent.station import StubStation
 from tests.unit.swarm.edits import made_up
 
@@ -203,8 +203,8 @@ def test_bytes_changed_on_the_way_are_fetched_again(machine: Machine) -> None:
 def test_a_trickle_is_a_stalled_connection(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
-    monkeypatch.setattr(ranges, "PATIENCE_S", patience)
-    monkeypatch.setattr(ranges, "SLOWEST_BYTES_S", 500)
+    monkeypatch.setattr(delta, "PATIENCE_S", patience)
+    monkeypatch.setattr(delta, "SLOWEST_BYTES_S", 500)
     machine.station.trickle = 3  # so many answers come a few bytes at a time
     machine.fetch()
     assert arrived(machine)
@@ -250,3 +250,24 @@ def test_a_wait_is_asked_of_the_owner(machine: Machine) -> None:
     with pytest.raises(KeyboardInterrupt):
         fetch_missing(http, WANTED, machine.part, [Span(0, 9)], lambda _have: None)
     assert tries == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
+
+
+def test_two_at_once_do_not_mix(machine: Machine) -> None:
+    refused: list[str] = []
+
+    class Slow:
+        def fetch(self, wanted: Wanted, into: Path, report: object) -> Fetched:
+            with pytest.raises(WrongStateError) as caught:
+                machine.carrier().fetch(wanted, into, lambda _have: None)
+            refused.append(caught.value.message)
+            return machine.http.fetch(wanted, into, lambda _have: None)
+
+    machine.carrier(rest=Slow()).fetch(WANTED, machine.into, lambda _have: None)
+    assert len(refused) == 1
+    assert arrived(machine)
+
+
+def test_another_file_on_the_station_is_said(machine: Machine) -> None:
+    (machine.served / "system.squashfs").write_bytes(NEW + b"more")
+    with pytest.raises(ImageMismatchError, match="signed manifest says"):
+        fetch_missing(machine.http, WANTED, machine.part, [Span(0, 9)], lambda _have: None)
