@@ -30,6 +30,7 @@ from provisioner.netboot.menus import (
     parse_mac,
 )
 from provisioner.netboot.settings import NetbootSettings
+from provisioner.release.delta import patches_of
 from provisioner.swarm.tracker import Tracker
 from provisioner.workshop.boot import decide_boot
 from provisioner.workshop.dialogue import Dialogue
@@ -97,6 +98,11 @@ def _add_files(app: FastAPI, station: Station, live_files: Path) -> None:
     def release_file(release: ReleaseParam, name: str) -> FileResponse:
         """A file of a release; ranges are answered, so that a download can go on."""
         return _file(station.catalog.folder(release), name)
+
+    @app.api_route("/patches/{release}/{name}", methods=READ, tags=["files"])
+    def patch_file(release: ReleaseParam, name: str) -> FileResponse:
+        """A patch to a release from an older one, or the signed promise about it."""
+        return _file(patches_of(station.catalog, release), name)
 
 
 def _add_tracker(app: FastAPI, tracker: Tracker) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import click
 
 from provisioner.api.rows import release_view
@@ -84,6 +86,43 @@ def build(office: Office, recipe: str, if_changed: bool, as_json: bool) -> None:
 @pass_office
 def verify(office: Office, release: str) -> None:
     """Check a release's signature and read every file of it anew."""
+    from provisioner.release.chunking import verify_chunk_map
+
     catalog, key = office.station.catalog, office.station.key
     manifest = catalog.verify(catalog.get(release).id, trusted=key.public)
     click.echo(f"{manifest.id}: signature and {len(manifest.files)} files are in order.")
+    if pieces := verify_chunk_map(catalog.folder(manifest.id)):
+        click.echo(f"{manifest.id}: the system image is what its {pieces} noted pieces say.")
+
+
+@group.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--publish", is_flag=True, help="Make a patch for this hop and put it on offer.")
+@json_option
+@pass_office
+def delta(office: Office, old: str, new: str, publish: bool, as_json: bool) -> None:
+    """Show what it costs a machine to go from one release to another.
+
+    Machines that have OLD fetch the pieces of NEW that changed, or the patch when one is on
+    offer and is smaller. A patch takes minutes to make: worth it for a hop of many machines.
+    """
+    from provisioner.release.delta import cost, publish_patch
+
+    catalog, key = office.station.catalog, office.station.key
+    if publish:
+        publish_patch(catalog, key, old, new, report_steps())
+    found = cost(catalog, old, new, key.public)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    ways = [("whole", found.whole_bytes), ("pieces", found.missing_bytes + found.map_bytes)]
+    if found.patch_bytes is not None:
+        ways.append(("patch", found.patch_bytes + found.map_bytes))
+    columns: tuple[Column[tuple[str, int]], ...] = (
+        Column("way", lambda way: way[0]),
+        Column("fetched", lambda way: size(way[1])),
+        Column("share", lambda way: f"{way[1] / max(found.whole_bytes, 1):.1%}"),
+    )
+    click.echo(f"{found.old} → {found.new}")
+    show_list(ways, columns, False, "")

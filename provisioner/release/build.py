@@ -31,6 +31,7 @@ from provisioner.release import manifest as manifests
 from provisioner.release.bootstrap import TreePlan, check_installed, ensure_tree, unpack
 from provisioner.release.cache import Cache, key_of
 from provisioner.release.catalog import Catalog
+from provisioner.release.chunking import add_chunk_map
 from provisioner.release.content import PACKAGE, add_ours, agent_digest, save_console
 from provisioner.release.initramfs import install_scripts, make_initramfs
 from provisioner.release.licences import read_licence
@@ -108,6 +109,8 @@ def build_release(
             make = make_live if recipe.kind is ReleaseKind.LIVE else make_system
             made = make(materials, tree, folder, store, report)
             materials.loaders.copy(recipe.kind, folder)
+            report("Noting its pieces", 0.93)
+            add_chunk_map(folder)
             report("Signing", 0.95)
             return publish(materials, made, folder, catalog, key)
 
@@ -181,7 +184,7 @@ def make_system(
     made = take_stock(materials, tree)
     report("Packing the system", 0.6)
     squashfs.pack(tree, folder / SYSTEM, level=recipe.level, block_kib=recipe.block_kib,
-                  epoch=epoch)  # fmt: skip
+                  epoch=epoch, library=squashfs.own_library(tree))  # fmt: skip
     return made
 
 

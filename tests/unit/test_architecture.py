@@ -52,6 +52,8 @@ HOMES = {
     "jinja2": {"templating"},
     "yaml": {"yaml_file"},
     "dbos": {"jobs"},
+    "pyfastcdc": {"release.chunking", "release.patch"},
+    "ctypes": {"swarm.zstd"},
     "click": {"cli"},
     "weasyprint": {"documents.pdf"},
     "segno": {"documents.qr"},

@@ -63,6 +63,10 @@ class StubStation:
         self.seal: Callable[[Reply], str] = lambda reply: self.key.seal(reply)
         self.refuse: Callable[[str], tuple[int, str] | None] = lambda _door: None
         self.cut_after: int | None = None  # bytes of each GET's body before the line breaks
+        self.connections: set[tuple[str, int]] = set()
+        self.trickle = 0  # so many bodies come a few bytes at a time
+        self.too_long = 0  # so many ranges are answered with a byte more than was asked for
+        self.ranges = True  # whether ranges are answered, or whole files only
         self._server = _Server((host, port), self._handler())
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -142,14 +146,17 @@ class StubStation:
             def do_GET(self) -> None:
                 asked = self.headers.get("Range", "")
                 station.gets.append((self.path, asked))
+                station.connections.add(self.client_address)
                 path = (station.files or Path("/nonexistent")) / self.path.lstrip("/")
                 if not path.is_file():
                     self._send(404, b"{}")
                     return
                 data = path.read_bytes()
-                match = re.match(r"bytes=(\d+)-(\d*)$", asked)
+                match = re.match(r"bytes=(\d+)-(\d*)$", asked) if station.ranges else None
                 start = int(match[1]) if match else 0
                 stop = int(match[2]) + 1 if match and match[2] else len(data)
+                if match and station.too_long:
+                    station.too_long, stop = station.too_long - 1, stop + 1
                 self.send_response(206 if match else 200)
                 if match:
                     self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
@@ -158,6 +165,13 @@ class StubStation:
                 self.end_headers()
                 if station.cut_after is not None and len(body) > station.cut_after:
                     self.wfile.write(body[: station.cut_after])
+                    self.close_connection = True
+                    return
+                if match and station.trickle:
+                    station.trickle -= 1
+                    for at in range(0, min(len(body), 100)):
+                        self.wfile.write(body[at : at + 1])
+                        time.sleep(0.02)
                     self.close_connection = True
                     return
                 self.wfile.write(body)

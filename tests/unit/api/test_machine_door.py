@@ -125,3 +125,14 @@ def test_machines_of_the_wire_find_each_other(client: TestClient) -> None:
         answer = machine.get(asked)
         assert answer.status_code == 200
         assert told in answer.content
+
+
+def test_patches_lie_beside_the_releases(client: TestClient, tmp_path: Path) -> None:
+    folder = tmp_path / "state/patches/lab@2029.2"
+    folder.mkdir(parents=True)
+    (folder / "lab@2029.1.patch").write_bytes(b"0123456789")
+    url = "/patches/lab@2029.2"
+    answer = client.get(f"{url}/lab@2029.1.patch", headers={"Range": "bytes=2-4"})
+    assert (answer.status_code, answer.content) == (206, b"234")
+    for absent in (f"{url}/lab@2028.1.patch", f"{url}/..%2f..%2f..%2fsecret", "/patches/x/y"):
+        assert client.get(absent).status_code in (404, 422)

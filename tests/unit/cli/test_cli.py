@@ -21,11 +21,14 @@ from provisioner.doctor import Finding, Level
 from provisioner.lifecycle import Milestone, Verb
 from provisioner.model.hardware import Smbios
 from provisioner.model.record import Problem
+from provisioner.release import chunking
+from provisioner.release.manifest import list_files, write_manifest
 from provisioner.web import login_link
 from provisioner.workshop.station import Station
 from tests import factories
 from tests.factories import BATCH, SCHOOL
 from tests.unit.cli.conftest import Terminal
+from tests.unit.swarm.images import image_of, small_edits, texts
 
 ANSI = "\x1b[31mred\x1b[0m\x1b]0;title\x07"
 
@@ -259,3 +262,31 @@ def test_printable(text: object, shown: str) -> None:
 
 def test_sizes() -> None:
     assert [size(n) for n in (5, 1500, 2_000_000, 3e12)] == ["5 B", "1.5 kB", "2.0 MB", "3000.0 GB"]
+
+
+def test_what_an_update_costs(terminal: Terminal, station: Station) -> None:
+    files = texts(6, 1)
+    for number, image in ((1, image_of(files)), (2, image_of(small_edits(files, (3,), 4)))):
+        with station.catalog.building() as folder:
+            (folder / "system.squashfs").write_bytes(image)
+            chunking.add_chunk_map(folder)
+            manifest = factories.make_manifest("lab").model_copy(
+                update={
+                    "version": f"2026.{number}",
+                    "number": number,
+                    "files": list_files(folder),
+                    "components": (),
+                }
+            )
+            write_manifest(folder, manifest, station.key)
+            station.catalog.publish(folder, manifest)
+    words = ("image", "delta", "lab@2026.1", "lab@2026.2")
+    before = terminal.json(*words)
+    assert 0 < before["missing_bytes"] < before["whole_bytes"]
+    assert before["patch_bytes"] is None
+    after = terminal.run(*words, "--publish")
+    assert "lab@2026.1 → lab@2026.2" in after.stdout
+    assert "patch" in after.stdout
+    assert 0 < terminal.json(*words)["patch_bytes"] < before["missing_bytes"]
+    assert "noted pieces" in terminal.run("image", "verify", "lab@2026.2").stdout
+    terminal.run("image", "delta", "lab@2026.1", "education", code=1)

@@ -15,6 +15,7 @@ from provisioner.model.signed import PrivateKey
 from provisioner.release import build
 from provisioner.release.build import Made, build_release, ensure_release
 from provisioner.release.catalog import Catalog
+from provisioner.release.chunking import verify_chunk_map
 from provisioner.release.recipe import Recipe
 from tests.unit.release.conftest import BASE, WriteRecipe
 
@@ -83,7 +84,10 @@ def failing(error: Exception) -> Make:
 def test_a_release_comes_out_signed(bench: Bench) -> None:
     made = bench.build()
     assert made == bench.catalog.verify(made.id, trusted=bench.key.public)
-    assert {entry.path for entry in made.files} == {"system.squashfs", "loader/boot.img"}
+    assert {entry.path for entry in made.files} == {
+        "system.squashfs", "system.chunks", "loader/boot.img",
+    }  # fmt: skip
+    assert verify_chunk_map(bench.catalog.folder(made.id)) == 1
     assert bench.leftovers() == [made.id]
     assert (bench.catalog.root / made.id).stat().st_mode & 0o777 == 0o755
 

@@ -47,3 +47,27 @@ def test_a_packer_that_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(squashfs, "run", lambda *_, **__: Finished(("mksquashfs",), 0, "", ""))
     with pytest.raises(ProofMissingError):
         squashfs.pack(tmp_path, tmp_path / "out", level=1, block_kib=128, epoch=1)
+
+
+def test_a_tree_without_libzstd_is_packed_with_the_stations(tmp_path: Path) -> None:
+    assert squashfs.own_library(tmp_path) is None
+    library = tmp_path / squashfs.LIBRARY_FOLDER / "libzstd.so.1"
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"no library")
+    assert squashfs.own_library(tmp_path) is None
+
+
+def test_the_packer_gets_the_trees_own_libzstd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    def run(*_: object, env: dict[str, str], **__: object) -> None:
+        seen.append(env)
+        (tmp_path / "out").write_bytes(superblock(epoch=1))
+
+    monkeypatch.setattr(squashfs, "run", run)
+    for library in (Path("/tree/libzstd.so.1"), None):
+        squashfs.pack(tmp_path, tmp_path / "out", level=1, block_kib=128, epoch=1, library=library)
+    assert seen[0]["LD_PRELOAD"] == "/tree/libzstd.so.1"
+    assert "LD_PRELOAD" not in seen[1]

@@ -1,0 +1,342 @@
+"""What an update costs: this system beside casync, zsync and rsync, on the same packages.
+
+    python -m tests.bench.delta [--small] [--repeat 3] [--work FOLDER] [--results FILE]
+
+Pairs of trees are unpacked from Debian's packages (`pairs`), packed as a release's system
+image, and brought from old to new by each system; whatever comes out is compared. Bytes are
+those that cross the wire: for casync the chunk files and the index that an extract with the
+old tree as its seed has to fetch, for the others what the program itself counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.release import chunking
+from provisioner.release.chunks import CHUNKS
+from provisioner.release.patch import make_patch
+from provisioner.swarm import patching
+from provisioner.swarm.delta import DeltaCarrier
+from provisioner.swarm.fetch import HttpCarrier, Wanted
+from provisioner.swarm.prefill import OldRelease, prefill
+from tests.bench import pairs
+from tests.bench.pairs import Pair
+
+LONGEST_S = 900
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system on one pair: bytes fetched, their share of the image, seconds on the machine."""
+
+    pair: str
+    system: str
+    image_bytes: int
+    bytes: int
+    share: float
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A pair as trees, as images with maps, and served over HTTP."""
+
+    pair: Pair
+    work: Path
+    old: Path
+    new: Path
+    url: str
+
+    @property
+    def size(self) -> int:
+        return self.new.stat().st_size
+
+
+def main() -> None:
+    options = _options()
+    with contextlib.ExitStack() as stack:
+        work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        rows = [row for pair in chosen(work, options.small) for row in measure(pair, work, options)]
+    show(rows)
+    if options.results:
+        found = {"delta": [dataclasses.asdict(row) for row in rows]}
+        options.results.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def chosen(work: Path, small: bool) -> Iterator[Pair]:
+    """One package; in the long form also a point release, and two steps at once."""
+    base = pairs.available(pairs.UNCHANGED, 1)
+    if small:
+        few = pairs.available(pairs.SMALL, 1)
+        yield pairs.make_pair(work, "one package, small", pairs.available(pairs.ONE_PACKAGE), few)
+        return
+    for name, names in (
+        ("one package", pairs.ONE_PACKAGE),
+        ("point release", pairs.POINT_RELEASE),
+        ("two steps", pairs.TWO_STEPS),
+    ):
+        yield pairs.make_pair(work, name, pairs.available(names), base)
+
+
+def measure(pair: Pair, work: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """Every system on one pair; medians of `repeat` runs."""
+    with ready(pair, work) as images:
+        for name, system in SYSTEMS.items():
+            print(f"{pair.name}: {name}", file=sys.stderr, flush=True)
+            spent = [system(images) for _ in range(options.repeat)]
+            middle = statistics.median(one.bytes for one in spent)
+            yield Row(
+                pair=pair.name, system=name, image_bytes=images.size, bytes=int(middle),
+                share=round(middle / images.size, 4),
+                seconds=round(statistics.median(one.seconds for one in spent), 2),
+                cpu_seconds=round(statistics.median(one.cpu_seconds for one in spent), 2),
+            )  # fmt: skip
+
+
+@contextlib.contextmanager
+def ready(pair: Pair, work: Path) -> Iterator[Ready]:
+    served = work / "served"
+    shutil.rmtree(served, ignore_errors=True)
+    for name, tree in (("old", pair.old), ("new", pair.new)):
+        (served / name).mkdir(parents=True)
+        pairs.pack(tree, served / name / "system.squashfs")
+        chunking.add_chunk_map(served / name)
+    old, new = (served / name / "system.squashfs" for name in ("old", "new"))
+    with serving(served) as url:
+        yield Ready(pair, work, old, new, url)
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The files of a folder over HTTP: nginx, the only server that all clients agree with."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = folder.parent / "nginx"
+    own.mkdir(exist_ok=True)
+    config = own / "nginx.conf"
+    config.write_text(NGINX.format(own=own, port=port, folder=folder))
+    server = subprocess.Popen(["nginx", "-p", own, "-c", config], stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+# In the foreground, as one process that belongs to us.
+NGINX = """\
+daemon off; master_process off; user root; pid {own}/pid; error_log {own}/error.log;
+events {{}}
+http {{ access_log off; sendfile on; client_body_temp_path {own}; proxy_temp_path {own};
+  fastcgi_temp_path {own}; uwsgi_temp_path {own}; scgi_temp_path {own};
+  server {{ listen 127.0.0.1:{port}; root {folder}; }} }}
+"""
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(200):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nginx does not answer")
+
+
+def timed(work: Callable[[], int]) -> Spent:
+    """Bytes, wall time and the CPU time of this process and its children."""
+    began, cpu = time.monotonic(), _cpu()
+    fetched = work()
+    return Spent(fetched, time.monotonic() - began, _cpu() - cpu)
+
+
+def _cpu() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def copy(images: Ready) -> Spent:
+    """No system: the old image copied once and flushed, the yardstick for time."""
+    into = images.work / "copy"
+
+    def work() -> int:
+        shutil.copyfile(images.old, into)
+        with into.open("rb") as file:
+            os.fsync(file.fileno())
+        return 0
+
+    return _afterwards(timed(work), into)
+
+
+def pieces(images: Ready) -> Spent:
+    """This system without a patch: what the old image has is copied, the rest comes by ranges."""
+    wanted = _wanted(images.new)
+    into = images.work / "machine/system.squashfs"
+    shutil.rmtree(into.parent, ignore_errors=True)
+    into.parent.mkdir()
+    http = HttpCarrier(f"{images.url}/new")
+    olds = [OldRelease(images.old, chunking.cut(images.old))]
+    chunks = _wanted(images.new.with_name(CHUNKS))
+
+    def work() -> int:
+        carrier = DeltaCarrier(http, chunks, olds)
+        got = carrier.fetch(wanted, into, lambda _have: None)
+        assert not carrier.savings.whole
+        return got.fetched + chunks.size
+
+    return _checked(timed(work), images, into)
+
+
+def patch(images: Ready) -> Spent:
+    """This system with a patch: the time is the machine's, making it is the station's."""
+    made, part = images.work / "patch", images.work / "part"
+    maps = chunking.cut(images.old), chunking.cut(images.new)
+    if not made.exists() or made.stat().st_mtime < images.new.stat().st_mtime:
+        make_patch((images.old, maps[0]), (images.new, maps[1]), made)
+    part.unlink(missing_ok=True)
+
+    def work() -> int:
+        prefill(maps[1], [OldRelease(images.old, maps[0])], part)
+        assert patching.apply(made, images.old, part)
+        assert not prefill(maps[1], [], part).missing
+        return made.stat().st_size + images.new.with_name(CHUNKS).stat().st_size
+
+    return _checked(timed(work), images, part)
+
+
+def zsync(images: Ready) -> Spent:
+    """zsync over the images; its control file counts."""
+    control, into = images.new.with_name("system.zsync"), images.work / "zsynced"
+    _run("zsyncmake", "-q", "-u", f"{images.url}/new/system.squashfs", "-o", control, images.new)
+
+    def work() -> int:
+        words = ("zsync", "-i", images.old, "-o", into, f"{images.url}/new/system.zsync")
+        said = _run(*words, cwd=images.work)
+        found = re.search(r"fetched (\d+)", said)
+        assert found, said
+        return int(found[1]) + control.stat().st_size
+
+    return _checked(timed(work), images, into)
+
+
+def rsync(images: Ready) -> Spent:
+    """rsync -z over the trees, both directions counted."""
+    into = images.work / "rsynced"
+    shutil.rmtree(into, ignore_errors=True)
+    _run("cp", "-a", images.pair.old, into)
+
+    def work() -> int:
+        words = ("rsync", "-az", "--delete", "--no-whole-file", "--stats")
+        said = _run(*words, f"{images.pair.new}/", f"{into}/")
+        found = re.findall(r"Total bytes (?:sent|received): ([\d,]+)", said)
+        return sum(int(number.replace(",", "")) for number in found)
+
+    spent = timed(work)
+    _run("diff", "-r", "--no-dereference", images.pair.new, into)
+    shutil.rmtree(into)
+    return spent
+
+
+def casync(images: Ready) -> Spent:
+    """casync over the trees: the time is that of an extract with the old tree as its seed."""
+    stores = [images.work / f"castore-{name}" for name in ("old", "new")]
+    index, into = images.work / "new.caidx", images.work / "casynced"
+    for store, tree, out in (
+        (stores[0], images.pair.old, images.work / "old.caidx"),
+        (stores[1], images.pair.new, index),
+    ):
+        shutil.rmtree(store, ignore_errors=True)
+        _run("casync", "make", *CASYNC_KEEPS, f"--store={store}", out, tree)
+    shutil.rmtree(into, ignore_errors=True)
+    known = {path.name for path in stores[0].rglob("*.cacnk")}
+    lacking = [path for path in stores[1].rglob("*.cacnk") if path.name not in known]
+
+    def work() -> int:
+        _run("casync", "extract", *CASYNC_KEEPS, f"--store={stores[1]}",
+             f"--seed={images.pair.old}", index, into)  # fmt: skip
+        return sum(path.stat().st_size for path in lacking) + index.stat().st_size
+
+    spent = timed(work)
+    _run("diff", "-r", "--no-dereference", images.pair.new, into)
+    shutil.rmtree(into)
+    return spent
+
+
+CASYNC_KEEPS = ("--with=unix",)
+SYSTEMS: dict[str, Callable[[Ready], Spent]] = {
+    "copy": copy, "pieces": pieces, "patch": patch, "zsync": zsync, "casync": casync,
+    "rsync -z": rsync,
+}  # fmt: skip
+
+
+def show(rows: Sequence[Row]) -> None:
+    """The table as docs/delta.md has it."""
+    print("| pair | system | bytes | of the image | seconds | CPU s |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for row in rows:
+        print(f"| {row.pair} ({row.image_bytes / 1e6:.1f} MB) | {row.system} | {row.bytes:,} "
+              f"| {row.share:.2%} | {row.seconds:.1f} | {row.cpu_seconds:.1f} |")  # fmt: skip
+
+
+def _checked(spent: Spent, images: Ready, made: Path) -> Spent:
+    assert sha256sum(made) == sha256sum(images.new), f"{made.name} is not the new image"
+    return _afterwards(spent, made)
+
+
+def _afterwards(spent: Spent, made: Path) -> Spent:
+    made.unlink()
+    return spent
+
+
+def _wanted(path: Path) -> Wanted:
+    return Wanted(path.name, path.stat().st_size, sha256sum(path))
+
+
+def sha256sum(path: Path) -> str:
+    """As coreutils count it, not our own code."""
+    return _run("sha256sum", path).split()[0]
+
+
+def _run(*words: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, cwd=cwd, timeout=LONGEST_S,
+        errors="replace", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{words}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout + done.stderr
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="one package and a small base")
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--work", type=Path, help="a folder that is kept, for the packages")
+    parser.add_argument("--results", type=Path, help="where the JSON goes")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

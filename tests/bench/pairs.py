@@ -1,0 +1,113 @@
+"""Real pairs of releases: the same packages, older and newer, from Debian's own archive.
+
+The archive keeps a package as it was released beside its security update, so that a station
+with stable, updates and security among its apt sources can fetch both. A pair is two trees of
+unpacked packages: most of them unchanged, some in both versions.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.release import squashfs
+from provisioner.run import run
+
+FETCH_S = 300
+# What both releases have alike, about 90 MB packed: libraries, programs, pictures, texts. Where
+# Debian 12 and 13 have other names both are given; what an archive does not have is left out.
+UNCHANGED = (
+    "libllvm15|libllvm19", "libicu72|libicu76", "vim-runtime", "cpp-12|cpp-14-x86-64-linux-gnu",
+    "libgl1-mesa-dri", "adwaita-icon-theme", "groff-base", "fonts-dejavu-core",
+    "libboost-python1.74.0", "gnupg-l10n", "hunspell-en-us",
+)  # fmt: skip
+SMALL = ("groff-base", "fonts-dejavu-core", "vim-runtime")
+ONE_PACKAGE = ("libssl3|libssl3t64",)
+# Security updates and point releases: libraries, programs, scripts, texts.
+POINT_RELEASE = (
+    "libssl3|libssl3t64", "openssl", "libc6", "libc-bin", "systemd", "libsystemd0", "perl-base",
+    "perl-modules-5.36|perl-modules-5.40", "python3.11-minimal|python3.13-minimal",
+    "libpython3.11-stdlib|libpython3.13-stdlib", "libxml2", "libglib2.0-0|libglib2.0-0t64",
+    "libmagickcore-6.q16-6", "openssh-client", "sudo", "libnss3", "xserver-xorg-core",
+)  # fmt: skip
+# Debian 12's archive has three versions of each: the oldest and the newest are two steps apart.
+TWO_STEPS = ("libssl3|libssl3t64", "openssl", "openssh-client", "tzdata")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two trees, and the names of the packages in which they differ."""
+
+    name: str
+    old: Path
+    new: Path
+    changed: tuple[str, ...]
+    package_bytes: int  # of the newer packages, as the archive has them
+
+
+@functools.cache
+def versions(package: str) -> list[str]:
+    """The versions that apt can fetch, oldest first."""
+    found = run(["apt-cache", "madison", package], timeout_s=60).stdout.splitlines()
+    known = {line.split("|")[1].strip() for line in found if "Sources" not in line}
+    return sorted(known, key=functools.cmp_to_key(_compare))
+
+
+def available(names: Sequence[str], least: int = 2) -> tuple[str, ...]:
+    """Those packages of which apt can fetch at least so many versions; of `a|b` the first."""
+    found = (
+        next((one for one in name.split("|") if len(versions(one)) >= least), "") for name in names
+    )
+    return tuple(name for name in found if name)
+
+
+def make_pair(work: Path, name: str, changed: Sequence[str], unchanged: Sequence[str]) -> Pair:
+    """Two trees below `work`: the oldest and the newest version of each changed package.
+
+    Raises CommandError when the archive no longer has them.
+    """
+    archive, place = work / "packages", work / name.replace(",", "").replace(" ", "-")
+    old, new = Path(f"{place}-old"), Path(f"{place}-new")
+    base = [fetch(archive, package, versions(package)[-1]) for package in unchanged]
+    before = [fetch(archive, package, versions(package)[0]) for package in changed]
+    after = [fetch(archive, package, versions(package)[-1]) for package in changed]
+    for tree, debs in ((old, base + before), (new, base + after)):
+        shutil.rmtree(tree, ignore_errors=True)
+        for deb in debs:
+            run(["dpkg-deb", "-x", deb, tree], timeout_s=FETCH_S)
+    return Pair(name, old, new, tuple(changed), sum(deb.stat().st_size for deb in after))
+
+
+def fetch(archive: Path, package: str, version: str) -> Path:
+    """One .deb, fetched once."""
+    archive.mkdir(parents=True, exist_ok=True)
+    with (archive / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mark = version.replace(":", "%3a")
+        if not (found := list(archive.glob(f"{package}_{mark}_*.deb"))):
+            run(
+                ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root",
+                 f"{package}={version}"],
+                timeout_s=FETCH_S, cwd=archive,
+            )  # fmt: skip
+            found = list(archive.glob(f"{package}_{mark}_*.deb"))
+    return found[0]
+
+
+def pack(tree: Path, out: Path, level: int = 9, block_kib: int = 128) -> Path:
+    """The tree as a release's system image."""
+    out.unlink(missing_ok=True)
+    squashfs.pack(tree, out, level=level, block_kib=block_kib, epoch=1_700_000_000)
+    return out
+
+
+def _compare(one: str, other: str) -> int:
+    words = ["dpkg", "--compare-versions", one, "lt", other]
+    if one == other:
+        return 0
+    return -1 if run(words, timeout_s=20, check=False, env=dict(os.environ)).code == 0 else 1
