@@ -113,8 +113,9 @@ def gist(verb: str, evidence: dict[str, Any]) -> str:
         size = sum(item["size"] for item in evidence["read_back"])
         return f"{len(evidence['read_back'])} parts, {size / 1e6:.0f} MB read back equal"
     if verb == "configure":
-        first, second = evidence.get("first", {}), evidence.get("second", {})
-        return f"{first.get('changed')} changes, then {second.get('changed')}"
+        again = evidence["again"]  # missing when the first run failed
+        changes = f"{evidence['first']['changed']} changes"
+        return f"{changes}, then {again['changed']}" if again else f"{changes}, then it stopped"
     if verb == "verify":
         checks = evidence.get("checks", [])
         return f"{sum(c['outcome'] == 'passed' for c in checks)} of {len(checks)} checks passed"

@@ -44,9 +44,7 @@ def run_lab(settings: Settings, options: LabOptions) -> None:
     and every bystander's disk is untouched."""
     began = time.monotonic()
     with _ctrl_c_everywhere(), Display() as display:
-        workshop = VirtualWorkshop(
-            settings, machines=options.machines, keep=options.keep, report=display.step
-        )
+        workshop = VirtualWorkshop(settings, machines=options.machines, report=display.step)
         with workshop:
             before = workshop.classroom.bystander_digests()
             workshop.open_batch()

@@ -35,7 +35,7 @@ class VirtualWorkshop:
     """Everything of a lab run; use as a context manager.
 
     Releases are kept in the cache, signed by a key that is kept beside them; everything else
-    lives in a fresh folder that is removed at the end, unless `keep` is true.
+    lives in a fresh folder that is removed at the end.
     """
 
     def __init__(
@@ -43,11 +43,10 @@ class VirtualWorkshop:
         settings: Settings,
         *,
         machines: int = 2,
-        keep: bool = False,
         report: Report = lambda _step, _fraction: None,
         station_settings: Mapping[str, str] | None = None,
     ) -> None:
-        self._settings, self._count, self._keep = settings, machines, keep
+        self._settings, self._count = settings, machines
         self._report, self._station_settings = report, dict(station_settings or {})
         self._parts = contextlib.ExitStack()
 
@@ -118,8 +117,7 @@ class VirtualWorkshop:
     def _own_folder(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="classroom-lab-", dir=_roomy_folder()))
         folder.chmod(0o711)  # dnsmasq runs as a user of its own and must reach the TFTP root
-        if not self._keep:
-            self._parts.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._parts.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
 
