@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench import pairs
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 
 
