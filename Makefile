@@ -33,7 +33,7 @@ lab: setup ## provision virtual PCs from power-on to verified (MACHINES=4 KEEP=1
 	$(VENV)/bin/provisioner lab --machines $(MACHINES) $(if $(KEEP),--keep) \
 		$(if $(SUMMARY),--summary $(SUMMARY))
 
-check: $(VENV)/.ready ## lint, types and unit tests: under a minute
+check: $(VENV)/.ready ## lint, types and unit tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync types unit

@@ -1,7 +1,7 @@
 """Diagnose: is this machine good enough for the release, and do its parts hold for a moment?
 
 Honest: what could not be measured is unknown, never good. A quick profile takes a minute, a
-thorough one a quarter of an hour; memory that needs a night has memtest86+ for it.
+thorough one a quarter of an hour.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def digest_of(data: bytes | memoryview) -> bytes:
 def write_chunk_map(chunk_map: ChunkMap) -> bytes:
     """The map as it lies in the release."""
     path = chunk_map.path.encode()
-    packed = zlib.compress(b"".join(_leb128(n) for n in chunk_map.lengths), 9)
+    packed = zlib.compress(b"".join(leb128(n) for n in chunk_map.lengths), 9)
     head = _HEAD.pack(
         _MAGIC, _VERSION, len(path), chunk_map.size, bytes.fromhex(chunk_map.sha256),
         len(chunk_map.lengths), len(packed),
@@ -206,7 +206,8 @@ def _numbers(raw: bytes) -> Iterator[int]:
         raise _malformed("its last length is cut off")
 
 
-def _leb128(value: int) -> bytes:
+def leb128(value: int) -> bytes:
+    """A number in as few bytes as it needs."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)

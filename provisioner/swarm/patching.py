@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from provisioner.errors import ImageMismatchError
+from provisioner.release.chunks import leb128
 from provisioner.swarm.prefill import write_at
 from provisioner.swarm.zstd import Zstd
 
@@ -218,16 +219,6 @@ def _read_index(index: bytes) -> list[int]:
         elif shift > 56:
             raise _malformed("a number in an index has no end")
     return numbers
-
-
-def leb128(value: int) -> bytes:
-    """A number in as few bytes as it needs."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _malformed(why: str) -> ImageMismatchError:
