@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from provisioner.errors import CommandError, ImageMismatchError
 from provisioner.release import chunking, patch
+from provisioner.release.chunks import leb128
 from provisioner.swarm import patching
 from provisioner.swarm.patching import (
     MAX_REFERENCE,
@@ -144,7 +145,7 @@ HEAD = PatchHead(1, 3, 10_000, "a" * 64, 10_000, "b" * 64)
 
 
 def numbers(*values: int) -> bytes:
-    return b"".join(patching.leb128(value) for value in values)
+    return b"".join(leb128(value) for value in values)
 
 
 def section(index: bytes, payload: bytes = b"p", sizes: tuple[int, int] | None = None) -> bytes:
