@@ -329,6 +329,7 @@ def evidence(
         bytes_fetched=totals.fetched,
         bytes_resumed=totals.resumed,
         bytes_from_peers=totals.from_peers,
+        bytes_from_carousel=totals.from_carousel,
         ssh_host_keys=(identity.ssh_host_key,),
         installed_key=identity.installed_key,
     )

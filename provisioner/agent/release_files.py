@@ -109,6 +109,7 @@ class Totals:
     fetched: int = 0
     resumed: int = 0
     from_peers: int = 0
+    from_carousel: int = 0
 
 
 def fetch_all(
@@ -129,5 +130,6 @@ def fetch_all(
             totals.fetched + got.fetched,
             totals.resumed + got.resumed,
             totals.from_peers + got.from_peers,
+            totals.from_carousel + got.from_carousel,
         )
     return totals

@@ -14,6 +14,7 @@ from provisioner.doctor.sockets import Socket, listening, owner, parse_sockets
 from provisioner.model.base import Model
 from provisioner.run import run
 from provisioner.settings import DhcpMode, Settings
+from provisioner.swarm.packet import PORT as CAROUSEL_PORT
 
 IP_TIMEOUT_S = 10.0
 WIRE = Said("Interface", "网络接口")
@@ -175,6 +176,7 @@ def wanted_ports(settings: Settings, address: str) -> Iterator[tuple[str, str, i
     if settings.serve_time:
         yield "udp", address, NTP_PORT
     yield "tcp", address, settings.machine_port
+    yield "udp", address, CAROUSEL_PORT
     if settings.operator_fd is None:
         yield "tcp", settings.operator_host, settings.operator_port
 

@@ -146,6 +146,9 @@ class ImageEvidence(Model):
     bytes_fetched: int = Field(ge=0)
     bytes_resumed: int = Field(0, ge=0, description="already there from an interrupted run")
     bytes_from_peers: int = Field(0, ge=0, description="of the fetched ones, from neighbours")
+    bytes_from_carousel: int = Field(
+        0, ge=0, description="of the fetched ones, sent by the station to all at once"
+    )
     banned_peers: tuple[ShortText, ...] = Field(
         (), max_length=256, description="addresses that sent wrong bytes"
     )

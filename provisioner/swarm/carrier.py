@@ -14,13 +14,16 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from provisioner.errors import ImageMismatchError, ProofMissingError, UnreachableError
 from provisioner.swarm import part as parts
 from provisioner.swarm.fetch import BACK_OFF_S, Fetched, HttpCarrier, Report, Wanted
+from provisioner.swarm.listener import Listener
 from provisioner.swarm.merkle import BLOCK
 from provisioner.swarm.part import Part
 from provisioner.swarm.ranges import read_range
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 TURN_S = 0.2
 # Nothing from anybody for so long (at the start, and later), and the web server is asked.
 START_S, STALL_S = 2.0, 5.0
+EAR_S = 0.8  # before neighbours are asked, the carousel may begin
 WEB_S = 15.0  # and left alone again after so long, when there are neighbours
 PIECES_AT_ONCE = 16
 TAKEN_IN_S = 2.0
@@ -72,6 +76,7 @@ class Origin:
 
     station: int = 0
     peers: int = 0
+    carousel: int = 0
     banned: list[str] = field(default_factory=list)
 
 
@@ -175,6 +180,7 @@ class SwarmCarrier(RangeCarrier):
         super().__init__(http, torrent, watcher)
         self._session, self._is_station = session, is_station
         self._tracker = station_url.rstrip("/") + "/announce"
+        self._station = _address_of(station_url)
         self._release_url = release_url.rstrip("/") + "/"
         self._shares: list[Share] = []
 
@@ -200,8 +206,11 @@ class SwarmCarrier(RangeCarrier):
             self._watcher.begin(part.path, part.entry)
             # libtorrent adds the file's name itself (BEP 19)
             folder = self._release_url + wanted.path.removesuffix(wanted.path.split("/")[-1])
-            pull = _Pull(self._http, wanted, part, share, self._watcher, report, folder)
-            pull.run(lambda: share.count(self._is_station))
+            with self._listening(part, share) as listener:
+                pull = _Pull(
+                    self._http, wanted, part, share, self._watcher, report, folder, listener
+                )
+                pull.run(lambda: share.count(self._is_station))
             share.flush()
             os.fsync(part.handle)
             if not self._watcher.end():
@@ -215,14 +224,25 @@ class SwarmCarrier(RangeCarrier):
             raise
         return self._account(wanted, share, pull)
 
+    def _listening(self, part: Part, share: Share) -> Listener:
+        """Its pieces are written here: libtorrent was once seen to sit on the last one for long."""
+
+        def put(piece: int, data: bytes) -> None:
+            part.write(piece, data)
+            share.put(piece, data)
+
+        return Listener(self._session.wire, self._station, part.entry, put)
+
     def _account(self, wanted: Wanted, share: Share, pull: _Pull) -> Fetched:
         """Who brought what. Station: its web seed, its own peer, and what we asked it for."""
         fetched = wanted.size - pull.resumed
-        from_peers = min(share.sources.peers, fetched - min(pull.handed_in, fetched))
-        self.origin.peers += from_peers
-        self.origin.station += fetched - from_peers
+        carousel = min(pull.heard, fetched)
+        peers = min(share.sources.peers, max(fetched - carousel - pull.handed_in, 0))
+        self.origin.carousel += carousel
+        self.origin.peers += peers
+        self.origin.station += fetched - carousel - peers
         self.origin.banned += [who for who in share.sources.banned if who not in self.origin.banned]
-        return Fetched(fetched, pull.resumed, from_peers)
+        return Fetched(fetched, pull.resumed, peers, carousel)
 
 
 class _Pull:
@@ -237,12 +257,14 @@ class _Pull:
         watcher: Watcher,
         report: Report,
         web_seed: str,
+        listener: Listener,
     ) -> None:
+        self._listener, self._listens, self._began = listener, False, 0.0
         self._web_seed, self._web_since = web_seed, 0.0
         self._http, self._wanted, self._part, self._share = http, wanted, part, share
         self._watcher, self._report = watcher, report
         self.resumed = 0
-        self.handed_in = 0
+        self.handed_in = self.heard = 0
         self._wrong = 0
         self._failures = 0
 
@@ -257,6 +279,8 @@ class _Pull:
             elif not checked:
                 checked, flushed = True, now.done
                 self.resumed = max(now.done - now.received, 0)
+            if checked and self._listen():
+                moved = time.monotonic()
             if checked and now.done - flushed >= parts.flush_step(self._wanted.size):
                 self._part.flush()
                 flushed = now.done
@@ -269,8 +293,22 @@ class _Pull:
             time.sleep(TURN_S)
         if not checked:
             self.resumed = max(self._wanted.size - now.received, 0)
+        self.heard = self._listener.brought
+        self._share.take(on=True)
+        self._listener.tell(())
         count()
         self._report(self._wanted.size)
+
+    def _listen(self) -> bool:
+        """Let the carousel bring what it brings; meanwhile neighbours are not asked."""
+        listener = self._listener
+        listener.tell(self._share.missing())
+        self._began = self._began or time.monotonic()
+        listens = listener.hears or time.monotonic() - self._began < EAR_S
+        if listens != self._listens:
+            self._listens = listens
+            self._share.take(on=not listens)
+        return self._listens
 
     def _turn_to_the_station(self, now: Standing, silent_s: float) -> None:
         """Neighbours first: if all did take from the web server, it would send 25 copies.
@@ -318,6 +356,14 @@ class _Pull:
         until = time.monotonic() + TAKEN_IN_S
         while set(few) & set(self._share.missing()) and time.monotonic() < until:
             time.sleep(TURN_S / 10)
+
+
+def _address_of(station_url: str) -> IPv4Address:
+    """The station's; one that is on no wire when the URL has a name instead."""
+    try:
+        return IPv4Address(urlsplit(station_url).hostname or "")
+    except ValueError:
+        return IPv4Address(0)
 
 
 class WrongPieceError(Exception):

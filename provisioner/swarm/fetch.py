@@ -47,11 +47,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Bytes that came over the wire, that were already here, and the wire's share from peers."""
+    """Bytes that came over the wire, that were already here; of those over the wire, how many
+    neighbours gave to this machine and how many the station sent to everybody at once."""
 
     fetched: int
     resumed: int
     from_peers: int = 0
+    from_carousel: int = 0
 
 
 class Carrier(Protocol):

@@ -19,6 +19,7 @@ from provisioner.model.release import Manifest, ReleaseKind
 from provisioner.netboot.settings import NetbootSettings
 from provisioner.release.catalog import Catalog
 from provisioner.release.manifest import file_digest, read_manifest
+from provisioner.swarm.carousel import Carousel
 from provisioner.swarm.session import Place, Session, Share, is_available
 from provisioner.swarm.torrent import TORRENT, Torrent, check_torrent, read_torrent
 
@@ -36,6 +37,7 @@ class Seeds:
         self._known: dict[str, Torrent | None] = {}
         self._shares: dict[bytes, Share] = {}  # by the root of the file
         self._changed: float | None = None
+        self._carousel = Carousel(netboot.station)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="seeds", daemon=True)
@@ -43,6 +45,7 @@ class Seeds:
     def __enter__(self) -> Seeds:
         if is_available():
             self._session = Session(self._netboot.station)
+            self._carousel.__enter__()
             self._thread.start()
         else:
             log.warning("No libtorrent here: every machine fetches its own copy over HTTP")
@@ -57,6 +60,7 @@ class Seeds:
         self._stop.set()
         if self._session is not None:
             self._thread.join(timeout=LOOK_EVERY_S * 2)
+            self._carousel.__exit__(None, None, None)
             self._session.close()
 
     @property
@@ -91,6 +95,12 @@ class Seeds:
             if torrent
             for entry in torrent.files
         }
+        self._carousel.offer(
+            (entry, self._catalog.root / release / entry.path)
+            for release, torrent in self._known.items()
+            if torrent
+            for entry in torrent.files
+        )
         for root, share in list(self._shares.items()):
             if root not in files or not share.place.path.exists():
                 session.remove(self._shares.pop(root))

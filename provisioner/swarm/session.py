@@ -140,6 +140,7 @@ class Session:
         import libtorrent
 
         self._lt: Any = libtorrent
+        self.wire = wire
         known = self._lt.default_settings()
         mine = {
             **SETTINGS,
@@ -273,6 +274,13 @@ class Share:
     def put(self, piece: int, data: bytes) -> None:
         """Hand in a piece that came another way; it is checked like any other."""
         self.handle.add_piece(piece, data, 0)
+
+    def take(self, on: bool) -> None:
+        """Whether to ask neighbours for pieces; giving goes on either way."""
+        if on:
+            self.handle.unset_flags(self._lt.torrent_flags.upload_mode)
+        else:
+            self.handle.set_flags(self._lt.torrent_flags.upload_mode)
 
     def use_web_seed(self, url: str, on: bool) -> None:
         """Take from a web server too (BEP 19), or no longer; `url` is of the file's folder."""

@@ -35,12 +35,13 @@ from typing import Any, cast
 from provisioner.lab.network import LabNetwork
 from provisioner.run import run
 from provisioner.swarm import bencode
+from tests.integration.swarm_wire import block_multicast
 
 ROOT = Path(__file__).parents[2]
 FILE, PORT, TRACKER_PORT = "system.squashfs", 8080, 6969
 STATION = IPv4Interface("10.77.0.2/24")
 LONG_S = 1200.0
-UDPCAST_SHARE = 80  # percent of the cable
+UDPCAST_SHARE = 96  # percent of the cable
 Process = subprocess.Popen[str]
 
 
@@ -63,7 +64,7 @@ class Classroom:
         self, network: LabNetwork, folder: Path, limits: Limits, count: int,
         stack: contextlib.ExitStack, slow: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
-        self._network, self.folder, self.limits, self._stack = network, folder, limits, stack
+        self.network, self.folder, self.limits, self._stack = network, folder, limits, stack
         self.source = folder / "content" / FILE
         self.source.parent.mkdir()
         run(["dd", "if=/dev/urandom", f"of={self.source}", "bs=1M", "iflag=count_bytes",
@@ -77,10 +78,10 @@ class Classroom:
         ]  # fmt: skip
 
     def _wire(self, name: str, address: IPv4Interface, rate: int) -> tuple[str, ...]:
-        prefix = self._stack.enter_context(self._network.neighbour(name, address))
+        prefix = self._stack.enter_context(self.network.neighbour(name, address))
         if rate:
-            limit(self._network.name, f"to-{name}", rate, "20ms")
-            limit(f"{self._network.name}-{name}", "eth0", rate, "8ms")
+            limit(self.network.name, f"to-{name}", rate, "20ms")
+            limit(f"{self.network.name}-{name}", "eth0", rate, "8ms")
         return prefix
 
     def disk(self, number: int) -> Path:
@@ -220,7 +221,14 @@ def aria2(room: Classroom, count: int) -> tuple[Callable[[], None], Callable[[in
     return go, wait
 
 
-SYSTEMS = {"ours": ours, "http": http, "udpcast": udpcast, "aria2": aria2}
+def swarm(room: Classroom, count: int) -> tuple[Callable[[], None], Callable[[int], None]]:
+    """This system where the switch carries no multicast: neighbours only."""
+    for number in range(count):
+        block_multicast(room.network.name, f"to-m{number}")
+    return ours(room, count)
+
+
+SYSTEMS = {"ours": ours, "swarm": swarm, "http": http, "udpcast": udpcast, "aria2": aria2}
 
 
 def v1_torrent(file: Path, tracker: str) -> bytes:

@@ -37,7 +37,9 @@ def main(station_url: str, release: str, key: str, folder: str) -> None:
     if os.environ.get("NO_LIBTORRENT"):
         vars(choose)["is_available"] = lambda: False
     if os.environ.get("WAIT_FOR_GO"):
-        is_available()  # a machine has everything in memory before the order comes
+        assert is_available()
+        import libtorrent  # noqa: F401  (a machine has a processor of its own for this)
+
         print("ready", flush=True)
         sys.stdin.readline()
     began = time.monotonic()
@@ -50,7 +52,7 @@ def main(station_url: str, release: str, key: str, folder: str) -> None:
         watcher=None if os.environ.get("NO_PROOF") else growing,
     )  # fmt: skip
     with carrier:
-        got = {"fetched": 0, "resumed": 0, "from_peers": 0, "proved": 0}
+        got = {"fetched": 0, "resumed": 0, "from_peers": 0, "from_carousel": 0, "proved": 0}
         for entry in sorted(manifest.files, key=lambda entry: -entry.size):
             if entry.size < LEAST_BYTES:
                 continue
@@ -60,6 +62,7 @@ def main(station_url: str, release: str, key: str, folder: str) -> None:
             got["fetched"] += done.fetched
             got["resumed"] += done.resumed
             got["from_peers"] += done.from_peers
+            got["from_carousel"] += done.from_carousel
             got["proved"] += entry.path in growing.grown
         times = os.times()
         result = {

@@ -158,9 +158,9 @@ def test_the_ports_follow_the_settings() -> None:
     def numbers(**changes: Any) -> list[int]:
         return [port for _, _, port in wanted_ports(settings(**changes), "10.77.0.1")]
 
-    assert numbers() == [67, 69, 123, 8080, 8000]
-    assert numbers(dhcp=DhcpMode.PROXY) == [67, 69, 4011, 123, 8080, 8000]
-    assert numbers(dhcp=DhcpMode.OFF, serve_time=False) == [8080, 8000]
+    assert numbers() == [67, 69, 123, 8080, 6772, 8000]
+    assert numbers(dhcp=DhcpMode.PROXY) == [67, 69, 4011, 123, 8080, 6772, 8000]
+    assert numbers(dhcp=DhcpMode.OFF, serve_time=False) == [8080, 6772, 8000]
 
 
 def test_a_taken_port_names_its_holder(monkeypatch: pytest.MonkeyPatch) -> None:
