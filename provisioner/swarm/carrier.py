@@ -20,7 +20,15 @@ from typing import Protocol
 
 from provisioner.errors import ImageMismatchError, ProofMissingError, UnreachableError
 from provisioner.swarm import part as parts
-from provisioner.swarm.fetch import BACK_OFF_S, Fetched, HttpCarrier, Report, Wanted
+from provisioner.swarm.fetch import (
+    LEAST_PROGRESS,
+    CutShortError,
+    Fetched,
+    HttpCarrier,
+    Report,
+    Tries,
+    Wanted,
+)
 from provisioner.swarm.merkle import BLOCK
 from provisioner.swarm.part import Part
 from provisioner.swarm.ranges import read_range
@@ -136,14 +144,14 @@ class RangeCarrier:
         right = part.right_pieces(report)
         self._watcher.begin(part.path, part.entry)
         resumed = have = sum(_size(part.entry, piece) for piece in right)
-        flushed, failures, wrong = have, 0, 0
+        flushed, wrong, tries = have, 0, Tries(wanted.path)
         while missing := [n for n in range(len(part.entry.pieces)) if n not in right]:
             try:
                 for piece, data in read_pieces(self._http, wanted, part.entry, missing):
                     part.write(piece, data)
                     right.add(piece)
                     have += len(data)
-                    failures = 0
+                    tries.moved()
                     if have - flushed >= parts.flush_step(wanted.size):
                         part.flush()
                         flushed = have
@@ -153,8 +161,7 @@ class RangeCarrier:
                 wrong += 1
                 _give_up_after(wrong, wanted)
             except UnreachableError as error:
-                self._http.wait(error, BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
-                failures += 1
+                self._http.wait(error, tries.failed(error))
         return resumed
 
 
@@ -244,7 +251,7 @@ class _Pull:
         self.resumed = 0
         self.handed_in = 0
         self._wrong = 0
-        self._failures = 0
+        self._tries = Tries(wanted.path)
 
     def run(self, count: Callable[[], None]) -> None:
         """Returns when the swarm has every piece; raises what the disk or the station does."""
@@ -308,13 +315,12 @@ class _Pull:
             for piece, data in read_pieces(self._http, self._wanted, self._part.entry, few):
                 self._share.put(piece, data)
                 self.handed_in += len(data)
-            self._failures = 0
+                self._tries.moved()
         except WrongPieceError:
             self._wrong += 1
             _give_up_after(self._wrong, self._wanted)
         except UnreachableError as error:
-            self._http.wait(error, BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
-            self._failures += 1
+            self._http.wait(error, self._tries.failed(error))
         until = time.monotonic() + TAKEN_IN_S
         while set(few) & set(self._share.missing()) and time.monotonic() < until:
             time.sleep(TURN_S / 10)
@@ -329,21 +335,30 @@ def read_pieces(
 ) -> Iterator[tuple[int, bytes]]:
     """The first run of `missing` pieces over HTTP, each checked as it is complete.
 
-    Raises WrongPieceError, and what `read_range` does; pieces before that are good.
+    An answer that is cut short is gone on from where it ended, also in the middle of a piece, as
+    long as each brings something. Raises WrongPieceError, and what `read_range` does; pieces
+    before that are good.
     """
     first, stop = next(parts.runs(missing))
     data = bytearray()
     piece = first
-    for some in read_range(http, wanted, entry.span(first)[0], entry.span(stop - 1)[1]):
-        data += some
-        while piece < stop and len(data) >= _size(entry, piece):
-            size = _size(entry, piece)
-            whole = bytes(data[:size])
-            if not entry.holds(piece, whole):
-                raise WrongPieceError
-            yield piece, whole
-            del data[:size]
-            piece += 1
+    while piece < stop:
+        before = at = entry.span(piece)[0] + len(data)
+        try:
+            for some in read_range(http, wanted, at, entry.span(stop - 1)[1]):
+                data += some
+                at += len(some)
+                while piece < stop and len(data) >= _size(entry, piece):
+                    size = _size(entry, piece)
+                    whole = bytes(data[:size])
+                    if not entry.holds(piece, whole):
+                        raise WrongPieceError
+                    yield piece, whole
+                    del data[:size]
+                    piece += 1
+        except CutShortError:
+            if at - before < LEAST_PROGRESS:
+                raise
 
 
 def _size(entry: TorrentFile, piece: int) -> int:

@@ -27,14 +27,17 @@ from provisioner.errors import (
 )
 from provisioner.release.chunks import ChunkMap, Span, check_is_of, merge, read_chunk_map
 from provisioner.swarm.fetch import (
-    BACK_OFF_S,
     BLOCK,
     GONE,
+    LEAST_PROGRESS,
     Carrier,
+    CutShortError,
     Fetched,
     HttpCarrier,
     Report,
+    Tries,
     Wanted,
+    wire_trouble,
 )
 from provisioner.swarm.offers import Offer, discard
 from provisioner.swarm.prefill import OldRelease, Prefilled, prefill, room_explained, write_at
@@ -168,21 +171,26 @@ def fetch_missing(
 
 def _span(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[tuple[int, bytes]]:
     """The bytes of one span with their places, over as many connections as it takes."""
-    at, tries = span.start, 0
+    at, tries = span.start, Tries(wanted.path)
     while at < span.stop:
+        began = at
         try:
-            for data in _answer(http, wanted, Span(at, span.stop)):
+            for data in read_span(http, wanted, Span(at, span.stop)):
                 yield at, data
-                at, tries = at + len(data), 0
+                at += len(data)
+                if at - began >= min(LEAST_PROGRESS, span.stop - began):
+                    tries.moved()
         except RangesRefusedError:
             raise
         except UnreachableError as error:
-            http.wait(error, BACK_OFF_S[min(tries, len(BACK_OFF_S) - 1)])
-            tries += 1
+            http.wait(error, tries.failed(error))
 
 
-def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
-    """One answer's bytes; raises UnreachableError when it stalls, breaks or ends early."""
+def read_span(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
+    """One answer's bytes; raises UnreachableError when it stalls, breaks or ends early.
+
+    The connection is kept for the next one.
+    """
     left, began, came = span.size, time.monotonic(), 0
     try:
         answer = _opened_span(http, wanted, span)
@@ -191,7 +199,7 @@ def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
             while left:
                 data = answer.read1(min(READ_BYTES, left))
                 if not data:
-                    raise UnreachableError(f"{wanted.path}: the answer ended {left} bytes early.")
+                    raise CutShortError(f"{wanted.path}: the answer ended {left} bytes early.")
                 left, came = left - len(data), came + len(data)
                 yield data
                 waited = time.monotonic() - began
@@ -203,7 +211,7 @@ def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
         finally:
             _let_go(answer, whole)
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
-        raise UnreachableError(f"{wanted.path}: {error}") from error
+        raise wire_trouble(wanted.path, error) from error
 
 
 def _opened_span(http: HttpCarrier, wanted: Wanted, span: Span) -> urllib3.BaseHTTPResponse:
