@@ -159,7 +159,7 @@ class RangeCarrier:
                     self._watcher.turn(lambda: right)
             except WrongPieceError:
                 wrong += 1
-                _give_up_after(wrong, wanted)
+                give_up_after(wrong, wanted)
             except UnreachableError as error:
                 self._http.wait(error, tries.failed(error))
         return resumed
@@ -205,9 +205,7 @@ class SwarmCarrier(RangeCarrier):
         self._shares.append(share)
         try:
             self._watcher.begin(part.path, part.entry)
-            # libtorrent adds the file's name itself (BEP 19)
-            folder = self._release_url + wanted.path.removesuffix(wanted.path.split("/")[-1])
-            pull = _Pull(self._http, wanted, part, share, self._watcher, report, folder)
+            pull = self._pull(wanted, part, share, report)
             pull.run(lambda: share.count(self._is_station))
             share.flush()
             os.fsync(part.handle)
@@ -222,7 +220,12 @@ class SwarmCarrier(RangeCarrier):
             raise
         return self._account(wanted, share, pull)
 
-    def _account(self, wanted: Wanted, share: Share, pull: _Pull) -> Fetched:
+    def _pull(self, wanted: Wanted, part: Part, share: Share, report: Report) -> Pull:
+        # libtorrent adds the file's name itself (BEP 19)
+        folder = self._release_url + wanted.path.removesuffix(wanted.path.split("/")[-1])
+        return _Pull(self._http, wanted, part, share, self._watcher, report, folder)
+
+    def _account(self, wanted: Wanted, share: Share, pull: Pull) -> Fetched:
         """Who brought what. Station: its web seed, its own peer, and what we asked it for."""
         fetched = wanted.size - pull.resumed
         from_peers = min(share.sources.peers, fetched - min(pull.handed_in, fetched))
@@ -230,6 +233,15 @@ class SwarmCarrier(RangeCarrier):
         self.origin.station += fetched - from_peers
         self.origin.banned += [who for who in share.sources.banned if who not in self.origin.banned]
         return Fetched(fetched, pull.resumed, from_peers)
+
+
+class Pull(Protocol):
+    """One file on its way through the swarm: bytes that were here, and that we brought in."""
+
+    resumed: int
+    handed_in: int
+
+    def run(self, count: Callable[[], None]) -> None: ...
 
 
 class _Pull:
@@ -265,6 +277,7 @@ class _Pull:
                 checked, flushed = True, now.done
                 self.resumed = max(now.done - now.received, 0)
             if checked and now.done - flushed >= parts.flush_step(self._wanted.size):
+                self._share.flush()  # libtorrent 2.1 keeps blocks for a while by itself
                 self._part.flush()
                 flushed = now.done
             if now.received - received >= BLOCK:  # a line that drips counts as silent
@@ -318,7 +331,7 @@ class _Pull:
                 self._tries.moved()
         except WrongPieceError:
             self._wrong += 1
-            _give_up_after(self._wrong, self._wanted)
+            give_up_after(self._wrong, self._wanted)
         except UnreachableError as error:
             self._http.wait(error, self._tries.failed(error))
         until = time.monotonic() + TAKEN_IN_S
@@ -366,7 +379,8 @@ def _size(entry: TorrentFile, piece: int) -> int:
     return stop - start
 
 
-def _give_up_after(wrong: int, wanted: Wanted) -> None:
+def give_up_after(wrong: int, wanted: Wanted) -> None:
+    """Raises ImageMismatchError when the station has sent too many wrong pieces."""
     if wrong >= WRONG_TRIES:
         raise ImageMismatchError(
             f"{wanted.path} comes from the station otherwise than its signed manifest says.",
