@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from provisioner.agent import bootloader, layout, mounting, partition
 from provisioner.agent.direct import digest_of_file, drop_caches
@@ -43,6 +44,7 @@ from provisioner.model.record import ImageEvidence
 from provisioner.model.release import (
     LOADER_BOOT_IMG,
     LOADER_CORE_IMG,
+    MANIFEST,
 )
 from provisioner.release.grubcfg import GRUB_CFG, installed_grub_cfg
 from provisioner.swarm.choose import ReleaseCarrier, choose_carrier
@@ -67,7 +69,7 @@ def image(
     journey.enter("manifest")
     base = f"{order.station_url.rstrip('/')}/{work.release_path.strip('/')}/"
     http = HttpCarrier(base, waiting, options)
-    manifest = trusted_manifest(http, work, home.station_key)
+    manifest, envelope = trusted_manifest(http, work, home.station_key)
     check_fits(manifest, read_hardware(), work.disk.size_bytes)
     growing = GrowingProof()
     with ExitStack() as stack:
@@ -79,6 +81,7 @@ def image(
         )  # fmt: skip
         journey.enter("partition")
         job, disk, parts = prepare(work, manifest, stack)
+        job = replace(job, envelope=envelope)
         journey.enter("fetch")
         identity = make_identity(work, order.station_url, home.station_key)
         config = grub_config(job, parts).encode()
@@ -121,6 +124,8 @@ def install(
         place.parent.mkdir(parents=True, exist_ok=True)
         write_file(place, config)
         write_identity(roots[layout.STATE], job.work.release, identity)
+        # so that the machine can tell later what it has, and give it to others
+        write_file(roots[layout.SYSTEM] / f"releases/{job.manifest.id}/{MANIFEST}", job.envelope)
     return totals
 
 

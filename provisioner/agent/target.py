@@ -28,6 +28,7 @@ class Job:
     manifest: Manifest
     slots: tuple[Slot, ...]
     sector: int
+    envelope: bytes = b""  # the signed manifest, as it came
 
 
 def prepare(
