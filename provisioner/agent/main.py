@@ -20,7 +20,7 @@ from provisioner.agent.hardware import read_hardware
 from provisioner.agent.journey import Standing
 from provisioner.agent.memory import Counter, UsedOrders
 from provisioner.agent.mounting import release_leftovers
-from provisioner.agent.nic import bind_to
+from provisioner.agent.nic import bind_to, read_nics
 from provisioner.agent.orders import accept, claimed_id
 from provisioner.agent.partition import settle
 from provisioner.agent.scene import Scene
@@ -212,6 +212,8 @@ def main() -> int:
     if home.kind is Surroundings.LIVE:
         release_leftovers()  # of an agent that was killed in this same system
         _start_screen(agent)
+    else:
+        _start_cache(home)
     agent.run()
     return 0
 
@@ -223,6 +225,14 @@ def _start_screen(agent: Agent) -> None:
 
     show = Shower(lambda: (agent.scene, agent.standing))
     threading.Thread(target=show.run, name="screen", daemon=True).start()
+
+
+# The live environment has no release to give.
+def _start_cache(home: Home) -> None:
+    from provisioner.agent.cache import Cache
+
+    cache = Cache(home, options=bind_to(read_nics(), home.boot_mac))
+    threading.Thread(target=cache.run, name="cache", daemon=True).start()
 
 
 def _show_once(scene: Scene) -> None:

@@ -58,8 +58,11 @@ def place_of(path: str, release: str) -> Place:
     return Place("system", f"releases/{release}/{path}", f"releases/{release}/{path}")
 
 
-def trusted_manifest(carrier: HttpCarrier, work: ImageWork, station_key: str) -> Manifest:
-    """Fetch and check the signed manifest. Raises UntrustedError; nothing was written yet."""
+def trusted_manifest(
+    carrier: HttpCarrier, work: ImageWork, station_key: str
+) -> tuple[Manifest, bytes]:
+    """Fetch and check the signed manifest; returns it with its envelope. Raises UntrustedError;
+    nothing was written yet."""
     envelope = carrier.read(MANIFEST, MAX_ENVELOPE_BYTES)
     if hashlib.sha256(envelope).hexdigest() != work.manifest_sha256:
         raise UntrustedError(
@@ -67,15 +70,15 @@ def trusted_manifest(carrier: HttpCarrier, work: ImageWork, station_key: str) ->
             "Was the release built anew? Start the batch's work again.",
         )
     manifest, _ = open_envelope(envelope, Manifest, trusted=station_key)
-    check_manifest(manifest, work)
-    return manifest
+    check_manifest(manifest, work.release)
+    return manifest, envelope
 
 
-def check_manifest(manifest: Manifest, work: ImageWork) -> None:
+def check_manifest(manifest: Manifest, release: str) -> None:
     """Whether it is the release of the order, and one that can be installed."""
-    if manifest.id != work.release or manifest.kind is not ReleaseKind.SYSTEM:
+    if manifest.id != release or manifest.kind is not ReleaseKind.SYSTEM:
         raise UntrustedError(
-            f"The manifest is of {manifest.id} ({manifest.kind}), ordered was {work.release}.",
+            f"The manifest is of {manifest.id} ({manifest.kind}), ordered was {release}.",
             "The release on the station is mixed up; build it again.",
         )
     known = {entry.path for entry in manifest.files}

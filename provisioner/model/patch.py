@@ -17,7 +17,8 @@ PATCHES = "patches"
 class Patch(Model):
     """What is promised about a patch: between which images, its size in bytes and SHA-256.
 
-    `zstd` is the version of libzstd (`ZSTD_versionNumber`) that a machine needs for it.
+    `zstd` is the version of libzstd (`ZSTD_versionNumber`) that a machine needs for it. `torrent`
+    is the SHA-256 of the torrent beside it, which carries it from neighbour to neighbour.
     """
 
     old: ReleaseId
@@ -27,6 +28,7 @@ class Patch(Model):
     size: int = Field(ge=0)
     sha256: Sha256
     zstd: int = Field(gt=0)
+    torrent: Sha256 | None = None
 
 
 def patch_name(old: str) -> str:
@@ -37,3 +39,8 @@ def patch_name(old: str) -> str:
 def promise_name(old: str) -> str:
     """The signed document about it."""
     return f"{old}.dsse.json"
+
+
+def torrent_name(old: str) -> str:
+    """The torrent of the patch."""
+    return f"{old}.patch.torrent"

@@ -49,7 +49,7 @@ class ReleaseFile(Model):
     size: int = Field(ge=0)
     sha256: Sha256
     merkle: Sha256 | None = Field(
-        None, description="root of its hash tree (BEP 52), of files that the torrent carries"
+        None, description="root of its hash tree (BEP 52): what a swarm knows it by"
     )
 
 

@@ -52,7 +52,7 @@ from provisioner.release.tree import (
     kernel_version,
     prune_modules,
 )
-from provisioner.swarm.torrent import TORRENT, make_torrent
+from provisioner.swarm.torrent import LEAST_BYTES, TORRENT, hash_file, make_torrent
 
 Report = Callable[[str, float], None]
 CACHE = "build"  # the builder's own part of the cache folder
@@ -273,8 +273,9 @@ def publish(
 def list_carried(folder: Path, release: str, kind: ReleaseKind) -> tuple[ReleaseFile, ...]:
     """Every file of a release for its manifest, with the torrent that carries the large ones.
 
-    The torrent is written first, so that the signature covers it. Firmware fetches a live
-    environment by itself and knows no swarm.
+    The torrent is written first, so that the signature covers it. Of the smaller files, and of
+    the torrent itself, the root of the hash tree is all that a swarm of neighbours needs. Firmware
+    fetches a live environment by itself and knows no swarm.
     """
     torrent = make_torrent(folder, release) if kind is ReleaseKind.SYSTEM else None
     if torrent is None:
@@ -282,9 +283,15 @@ def list_carried(folder: Path, release: str, kind: ReleaseKind) -> tuple[Release
     (folder / TORRENT).write_bytes(torrent.encode())
     roots = {entry.path: entry.root.hex() for entry in torrent.files}
     return tuple(
-        entry.model_copy(update={"merkle": roots.get(entry.path)})
+        entry.model_copy(update={"merkle": roots.get(entry.path) or _root(folder / entry.path)})
         for entry in manifests.list_files(folder)
     )
+
+
+def _root(path: Path) -> str | None:
+    """The root of a small file's hash tree; an empty one has none."""
+    size = path.stat().st_size
+    return hash_file(path.name, path, max(size, LEAST_BYTES)).root.hex() if size else None
 
 
 def inputs_digest(recipe: Recipe, package: Path = PACKAGE) -> str:

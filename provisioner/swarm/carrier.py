@@ -11,63 +11,31 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 from urllib.parse import urlsplit
 
-from provisioner.errors import ImageMismatchError, ProofMissingError, UnreachableError
+from provisioner.errors import ProofMissingError, UnreachableError
 from provisioner.swarm import part as parts
-from provisioner.swarm.fetch import BACK_OFF_S, Fetched, HttpCarrier, Report, Wanted
+from provisioner.swarm.fetch import (
+    Fetched,
+    HttpCarrier,
+    Report,
+    Tries,
+    Wanted,
+)
 from provisioner.swarm.listener import Listener
-from provisioner.swarm.merkle import BLOCK
 from provisioner.swarm.part import Part
-from provisioner.swarm.ranges import read_range
-from provisioner.swarm.session import Place, Session, Share, Standing, disk_trouble
-from provisioner.swarm.torrent import Torrent, TorrentFile
+from provisioner.swarm.pieces import WrongPieceError, give_up_after, read_pieces, size_of
+from provisioner.swarm.pull import Pull, SwarmPull
+from provisioner.swarm.session import Place, Session, Share
+from provisioner.swarm.torrent import Torrent
+from provisioner.swarm.watcher import Nobody, Watcher
 
 log = logging.getLogger(__name__)
-
-TURN_S = 0.2
-# Nothing from anybody for so long (at the start, and later), and the web server is asked.
-START_S, STALL_S = 2.0, 5.0
-EAR_S = 0.8  # before neighbours are asked, the carousel may begin
-WEB_S = 15.0  # and left alone again after so long, when there are neighbours
-PIECES_AT_ONCE = 16
-TAKEN_IN_S = 2.0
-WRONG_TRIES = 3  # so often the station may send a wrong piece before its file counts as damaged
-
-
-class Watcher(Protocol):
-    """Whoever wants to look at a file while it grows (proof); called from `fetch`'s thread."""
-
-    def begin(self, path: Path, entry: TorrentFile) -> None: ...
-
-    def turn(self, right: Callable[[], set[int]]) -> None:
-        """Called about five times a second; `right` tells the pieces that are here."""
-
-    def end(self) -> bool:
-        """The file is complete and flushed; returns whether every piece of it was proved."""
-
-    def drop(self) -> None:
-        """Let go of the file, whatever became of it."""
-
-
-class Nobody:
-    """The `Watcher` that sees nothing, so that the carrier reads the whole file once itself."""
-
-    def begin(self, path: Path, entry: TorrentFile) -> None: ...
-
-    def turn(self, right: Callable[[], set[int]]) -> None: ...
-
-    def end(self) -> bool:
-        return False
-
-    def drop(self) -> None: ...
 
 
 @dataclass
@@ -140,15 +108,15 @@ class RangeCarrier:
         """Fetch all pieces that are not right yet; returns the bytes that were."""
         right = part.right_pieces(report)
         self._watcher.begin(part.path, part.entry)
-        resumed = have = sum(_size(part.entry, piece) for piece in right)
-        flushed, failures, wrong = have, 0, 0
+        resumed = have = sum(size_of(part.entry, piece) for piece in right)
+        flushed, wrong, tries = have, 0, Tries(wanted.path)
         while missing := [n for n in range(len(part.entry.pieces)) if n not in right]:
             try:
                 for piece, data in read_pieces(self._http, wanted, part.entry, missing):
                     part.write(piece, data)
                     right.add(piece)
                     have += len(data)
-                    failures = 0
+                    tries.moved()
                     if have - flushed >= parts.flush_step(wanted.size):
                         part.flush()
                         flushed = have
@@ -156,10 +124,9 @@ class RangeCarrier:
                     self._watcher.turn(lambda: right)
             except WrongPieceError:
                 wrong += 1
-                _give_up_after(wrong, wanted)
+                give_up_after(wrong, wanted)
             except UnreachableError as error:
-                self._http.wait(error, BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
-                failures += 1
+                self._http.wait(error, tries.failed(error))
         return resumed
 
 
@@ -204,13 +171,8 @@ class SwarmCarrier(RangeCarrier):
         self._shares.append(share)
         try:
             self._watcher.begin(part.path, part.entry)
-            # libtorrent adds the file's name itself (BEP 19)
-            folder = self._release_url + wanted.path.removesuffix(wanted.path.split("/")[-1])
-            with self._listening(part, share) as listener:
-                pull = _Pull(
-                    self._http, wanted, part, share, self._watcher, report, folder, listener
-                )
-                pull.run(lambda: share.count(self._is_station))
+            pull = self._pull(wanted, part, share, report)
+            pull.run(lambda: share.count(self._is_station))
             share.flush()
             os.fsync(part.handle)
             if not self._watcher.end():
@@ -224,16 +186,18 @@ class SwarmCarrier(RangeCarrier):
             raise
         return self._account(wanted, share, pull)
 
-    def _listening(self, part: Part, share: Share) -> Listener:
-        """Its pieces are written here: libtorrent was once seen to sit on the last one for long."""
+    def _pull(self, wanted: Wanted, part: Part, share: Share, report: Report) -> Pull:
+        # libtorrent adds the file's name itself (BEP 19)
+        folder = self._release_url + wanted.path.removesuffix(wanted.path.split("/")[-1])
 
         def put(piece: int, data: bytes) -> None:
-            part.write(piece, data)
+            part.write(piece, data)  # libtorrent 2.1 would keep it for a while
             share.put(piece, data)
 
-        return Listener(self._session.wire, self._station, part.entry, put)
+        listener = Listener(self._session.wire, self._station, part.entry, put)
+        return SwarmPull(self._http, wanted, part, share, self._watcher, report, folder, listener)
 
-    def _account(self, wanted: Wanted, share: Share, pull: _Pull) -> Fetched:
+    def _account(self, wanted: Wanted, share: Share, pull: Pull) -> Fetched:
         """Who brought what. Station: its web seed, its own peer, and what we asked it for."""
         fetched = wanted.size - pull.resumed
         carousel = min(pull.heard, fetched)
@@ -245,161 +209,9 @@ class SwarmCarrier(RangeCarrier):
         return Fetched(fetched, pull.resumed, peers, carousel)
 
 
-class _Pull:
-    """One file on its way through the swarm, from the check of what is there to completion."""
-
-    def __init__(
-        self,
-        http: HttpCarrier,
-        wanted: Wanted,
-        part: Part,
-        share: Share,
-        watcher: Watcher,
-        report: Report,
-        web_seed: str,
-        listener: Listener,
-    ) -> None:
-        self._listener, self._listens, self._began = listener, False, 0.0
-        self._web_seed, self._web_since = web_seed, 0.0
-        self._http, self._wanted, self._part, self._share = http, wanted, part, share
-        self._watcher, self._report = watcher, report
-        self.resumed = 0
-        self.handed_in = self.heard = 0
-        self._wrong = 0
-        self._failures = 0
-
-    def run(self, count: Callable[[], None]) -> None:
-        """Returns when the swarm has every piece; raises what the disk or the station does."""
-        checked = False
-        flushed, received, moved = 0, 0, time.monotonic()
-        while not (now := self._standing()).complete:
-            self._report(now.done)
-            if now.checking:
-                moved = time.monotonic()
-            elif not checked:
-                checked, flushed = True, now.done
-                self.resumed = max(now.done - now.received, 0)
-            if checked and self._listen():
-                moved = time.monotonic()
-            if checked and now.done - flushed >= parts.flush_step(self._wanted.size):
-                self._part.flush()
-                flushed = now.done
-            if now.received - received >= BLOCK:  # a line that drips counts as silent
-                received, moved = now.received, time.monotonic()
-            self._turn_to_the_station(now, time.monotonic() - moved)
-            count()
-            if checked:
-                self._watcher.turn(self._right)
-            time.sleep(TURN_S)
-        if not checked:
-            self.resumed = max(self._wanted.size - now.received, 0)
-        self.heard = self._listener.brought
-        self._share.take(on=True)
-        self._listener.tell(())
-        count()
-        self._report(self._wanted.size)
-
-    def _listen(self) -> bool:
-        """Let the carousel bring what it brings; meanwhile neighbours are not asked."""
-        listener = self._listener
-        listener.tell(self._share.missing())
-        self._began = self._began or time.monotonic()
-        listens = listener.hears or time.monotonic() - self._began < EAR_S
-        if listens != self._listens:
-            self._listens = listens
-            self._share.take(on=not listens)
-        return self._listens
-
-    def _turn_to_the_station(self, now: Standing, silent_s: float) -> None:
-        """Neighbours first: if all did take from the web server, it would send 25 copies.
-
-        It is asked when nobody brings anything, first by libtorrent, then by ourselves, again
-        and again until somebody does; and left alone again when there are neighbours.
-        """
-        patience = STALL_S if now.received else START_S
-        if silent_s > patience and not self._web_since:
-            self._web_since = time.monotonic()
-            self._share.use_web_seed(self._web_seed, True)
-        elif silent_s > patience + STALL_S:
-            self._help()
-        elif self._web_since and now.peers > 1 and time.monotonic() - self._web_since > WEB_S:
-            self._web_since = 0.0
-            self._share.use_web_seed(self._web_seed, False)
-
-    def _standing(self) -> Standing:
-        now = self._share.standing()
-        if now.error:
-            raise disk_trouble(now.error, self._part.path)
-        return now
-
-    def _right(self) -> set[int]:
-        missing = set(self._share.missing())
-        return {n for n in range(len(self._part.entry.pieces)) if n not in missing}
-
-    def _help(self) -> None:
-        """Bring the first missing pieces over HTTP and wait until they are taken in."""
-        first, stop = next(parts.runs(self._share.missing()), (0, 0))
-        few = list(range(first, min(stop, first + PIECES_AT_ONCE)))
-        if not few:
-            return
-        try:
-            for piece, data in read_pieces(self._http, self._wanted, self._part.entry, few):
-                self._share.put(piece, data)
-                self.handed_in += len(data)
-            self._failures = 0
-        except WrongPieceError:
-            self._wrong += 1
-            _give_up_after(self._wrong, self._wanted)
-        except UnreachableError as error:
-            self._http.wait(error, BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
-            self._failures += 1
-        until = time.monotonic() + TAKEN_IN_S
-        while set(few) & set(self._share.missing()) and time.monotonic() < until:
-            time.sleep(TURN_S / 10)
-
-
 def _address_of(station_url: str) -> IPv4Address:
     """The station's; one that is on no wire when the URL has a name instead."""
     try:
         return IPv4Address(urlsplit(station_url).hostname or "")
     except ValueError:
         return IPv4Address(0)
-
-
-class WrongPieceError(Exception):
-    """The station sent a piece that is not what the torrent says."""
-
-
-def read_pieces(
-    http: HttpCarrier, wanted: Wanted, entry: TorrentFile, missing: list[int]
-) -> Iterator[tuple[int, bytes]]:
-    """The first run of `missing` pieces over HTTP, each checked as it is complete.
-
-    Raises WrongPieceError, and what `read_range` does; pieces before that are good.
-    """
-    first, stop = next(parts.runs(missing))
-    data = bytearray()
-    piece = first
-    for some in read_range(http, wanted, entry.span(first)[0], entry.span(stop - 1)[1]):
-        data += some
-        while piece < stop and len(data) >= _size(entry, piece):
-            size = _size(entry, piece)
-            whole = bytes(data[:size])
-            if not entry.holds(piece, whole):
-                raise WrongPieceError
-            yield piece, whole
-            del data[:size]
-            piece += 1
-
-
-def _size(entry: TorrentFile, piece: int) -> int:
-    start, stop = entry.span(piece)
-    return stop - start
-
-
-def _give_up_after(wrong: int, wanted: Wanted) -> None:
-    if wrong >= WRONG_TRIES:
-        raise ImageMismatchError(
-            f"{wanted.path} comes from the station otherwise than its signed manifest says.",
-            "The release on the station is damaged; run “provisioner image verify”.",
-        )

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import urllib3
 
@@ -27,14 +28,17 @@ from provisioner.errors import (
 )
 from provisioner.release.chunks import ChunkMap, Span, check_is_of, merge, read_chunk_map
 from provisioner.swarm.fetch import (
-    BACK_OFF_S,
     BLOCK,
     GONE,
+    LEAST_PROGRESS,
     Carrier,
+    CutShortError,
     Fetched,
     HttpCarrier,
     Report,
+    Tries,
     Wanted,
+    wire_trouble,
 )
 from provisioner.swarm.offers import Offer, discard
 from provisioner.swarm.prefill import OldRelease, Prefilled, prefill, room_explained, write_at
@@ -54,12 +58,27 @@ class RangesRefusedError(UnreachableError):
 
 @dataclass(frozen=True)
 class Savings:
-    """What the last fetch of a `DeltaCarrier` did; `whole` when the delta was given up."""
+    """What the last fetch of a `DeltaCarrier` did; `whole` when the delta was given up.
+
+    `prefilled` is what the old releases gave, before any patch.
+    """
 
     prefilled: Prefilled | None = None
     patch_bytes: int = 0
     fetched: int = 0
     whole: bool = True
+
+
+@runtime_checkable
+class Filler(Protocol):
+    """A carrier that makes use of knowing which bytes of a begun file are missing."""
+
+    def fill(
+        self, wanted: Wanted, into: Path, missing: Sequence[Span], report: Report
+    ) -> Fetched: ...
+
+    def is_nearby(self, wanted: Wanted, folder: Path) -> bool:
+        """Whether the neighbours have all of it, so that nothing better need be looked for."""
 
 
 class DeltaCarrier:
@@ -68,7 +87,8 @@ class DeltaCarrier:
     `map_of` is the new release's chunk map as its manifest promises it. `rest` brings what is
     missing when it is given: it must continue a begun `.part` whose pieces are right only here
     and there, as the swarm's carrier does. Otherwise the station is asked for ranges.
-    `find_offer` finds a patch, if there is one that this machine can use.
+    `find_offer` finds a patch, if there is one that this machine can use. `documents` brings the
+    chunk map and nothing else; without it the station is asked.
     """
 
     def __init__(
@@ -78,10 +98,13 @@ class DeltaCarrier:
         olds: Sequence[OldRelease],
         rest: Carrier | None = None,
         find_offer: Callable[[Wanted], Offer | None] = lambda _wanted: None,
+        documents: Carrier | None = None,
     ) -> None:
         self._http, self._map_of, self._olds, self._rest = http, map_of, olds, rest
+        self._documents: Carrier = documents or http
         self._find_offer = find_offer
         self.savings = Savings()
+        self.map_bytes = 0  # fetched of the chunk map
 
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched:
         """As `Carrier.fetch`; bytes that were copied count as resumed."""
@@ -95,21 +118,24 @@ class DeltaCarrier:
             into.replace(part)
         try:
             chunk_map = self._map(wanted, into)
-            done = prefill(chunk_map, self._olds, part, report)
-            patch_bytes, done = self._patched(wanted, chunk_map, done, part, report)
+            first = prefill(chunk_map, self._olds, part, report)
+            patch_bytes, done = self._patched(wanted, chunk_map, first, part, report)
             rest = self._bring(wanted, chunk_map, done, into, report)
         except (ImageMismatchError, NotFoundError, RangesRefusedError):
             part.unlink(missing_ok=True)
             return (self._rest or self._http).fetch(wanted, into, report)
         fetched = rest.fetched + patch_bytes
-        self.savings = Savings(done, patch_bytes, fetched, whole=False)
+        self.savings = Savings(first, patch_bytes, fetched, whole=False)
         return replace(rest, fetched=fetched, resumed=max(0, wanted.size - fetched))
 
     def _patched(
         self, wanted: Wanted, chunk_map: ChunkMap, done: Prefilled, part: Path, report: Report
     ) -> tuple[int, Prefilled]:
         """Use a patch when it costs fewer bytes than the missing pieces; then look again."""
-        offer = self._find_offer(wanted) if done.missing else None
+        if not done.missing:
+            return 0, done
+        near = isinstance(self._rest, Filler) and self._rest.is_nearby(wanted, part.parent)
+        offer = None if near else self._find_offer(wanted)
         into = part.with_suffix(".patch")
         if offer is None or offer.left(into) >= done.missing_bytes:
             discard(into)
@@ -119,7 +145,7 @@ class DeltaCarrier:
 
     def _map(self, wanted: Wanted, into: Path) -> ChunkMap:
         place = into.with_name(Path(self._map_of.path).name)
-        self._http.fetch(self._map_of, place, lambda _have: None)
+        self.map_bytes = self._documents.fetch(self._map_of, place, lambda _have: None).fetched
         chunk_map = read_chunk_map(place.read_bytes())
         check_is_of(chunk_map, wanted.path, wanted.size, wanted.sha256)
         return chunk_map
@@ -127,6 +153,8 @@ class DeltaCarrier:
     def _bring(
         self, wanted: Wanted, chunk_map: ChunkMap, done: Prefilled, into: Path, report: Report
     ) -> Fetched:
+        if isinstance(self._rest, Filler):
+            return self._rest.fill(wanted, into, done.missing, report)
         if self._rest is not None:
             return self._rest.fetch(wanted, into, report)
         part, fetched = into.with_name(into.name + ".part"), 0
@@ -168,21 +196,26 @@ def fetch_missing(
 
 def _span(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[tuple[int, bytes]]:
     """The bytes of one span with their places, over as many connections as it takes."""
-    at, tries = span.start, 0
+    at, tries = span.start, Tries(wanted.path)
     while at < span.stop:
+        began = at
         try:
-            for data in _answer(http, wanted, Span(at, span.stop)):
+            for data in read_span(http, wanted, Span(at, span.stop)):
                 yield at, data
-                at, tries = at + len(data), 0
+                at += len(data)
+                if at - began >= min(LEAST_PROGRESS, span.stop - began):
+                    tries.moved()
         except RangesRefusedError:
             raise
         except UnreachableError as error:
-            http.wait(error, BACK_OFF_S[min(tries, len(BACK_OFF_S) - 1)])
-            tries += 1
+            http.wait(error, tries.failed(error))
 
 
-def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
-    """One answer's bytes; raises UnreachableError when it stalls, breaks or ends early."""
+def read_span(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
+    """One answer's bytes; raises UnreachableError when it stalls, breaks or ends early.
+
+    The connection is kept for the next one.
+    """
     left, began, came = span.size, time.monotonic(), 0
     try:
         answer = _opened_span(http, wanted, span)
@@ -191,7 +224,7 @@ def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
             while left:
                 data = answer.read1(min(READ_BYTES, left))
                 if not data:
-                    raise UnreachableError(f"{wanted.path}: the answer ended {left} bytes early.")
+                    raise CutShortError(f"{wanted.path}: the answer ended {left} bytes early.")
                 left, came = left - len(data), came + len(data)
                 yield data
                 waited = time.monotonic() - began
@@ -203,7 +236,7 @@ def _answer(http: HttpCarrier, wanted: Wanted, span: Span) -> Iterator[bytes]:
         finally:
             _let_go(answer, whole)
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
-        raise UnreachableError(f"{wanted.path}: {error}") from error
+        raise wire_trouble(wanted.path, error) from error
 
 
 def _opened_span(http: HttpCarrier, wanted: Wanted, span: Span) -> urllib3.BaseHTTPResponse:

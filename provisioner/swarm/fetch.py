@@ -21,13 +21,22 @@ from typing import Protocol
 import urllib3
 from urllib3.connection import HTTPConnection
 
-from provisioner.errors import ImageMismatchError, NotFoundError, UnreachableError
+from provisioner.errors import (
+    ImageMismatchError,
+    NotFoundError,
+    StationError,
+    UnreachableError,
+)
 
 BLOCK = 1024 * 1024
 # What a power cut may cost: so much is written between two flushes to the disk.
 FLUSH_EVERY = 32 * BLOCK
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 5.0)
 TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
+# An answer that ends early by itself, with less than this, has led nowhere; after so many in a
+# row (a minute and a half, by the pauses above) it is somebody's doing and no bad line.
+LEAST_PROGRESS = 4096
+CUT_TRIES = 20
 GONE = frozenset({401, 403, 404, 405, 410})
 _CONTENT_RANGE = re.compile(r"^bytes (\d{1,18})-(\d{1,18})/(\d{1,18})$")
 
@@ -60,6 +69,41 @@ class Carrier(Protocol):
     """Brings `wanted` to the path `into`; afterwards it is there, flushed, with its digest."""
 
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched: ...
+
+
+class CutShortError(UnreachableError):
+    """An answer began and ended before its end, without a time-out: somebody closed it."""
+
+
+class Tries:
+    """What comes after a failed try: for ever while the other side is silent, not for ever while
+    it answers and cuts each answer short without getting any further."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._failures = self._cut = 0
+
+    def moved(self) -> None:
+        """Something came that leads on."""
+        self._failures = self._cut = 0
+
+    def failed(self, error: UnreachableError) -> float:
+        """Seconds to wait before the next try. Raises StationError when there is no sense in one.
+
+        A silent line or a refused connection in between does not count, neither for nor against.
+        """
+        if isinstance(error, CutShortError):
+            self._cut += 1
+            if self._cut >= CUT_TRIES:
+                raise StationError(
+                    f"Every answer of the station is cut short: {self._cut} in a row brought "
+                    f"nothing of {self._path}.",
+                    "Something between this machine and the station (a proxy, a filter, a "
+                    "virus scanner) ends downloads; or the station's disk fails.",
+                ) from error
+        pause_s = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        self._failures += 1
+        return pause_s
 
 
 class _StartOverError(Exception):
@@ -118,15 +162,15 @@ class HttpCarrier:
             if len(body) > limit:
                 raise ImageMismatchError(f"{path} is larger than {limit} bytes.")
 
-        for pause_s in _pauses():
+        tries = Tries(path)
+        while True:
             try:
                 body.clear()
                 for data in self._body(path, 0, None):
                     keep(data)
                 return bytes(body)
             except UnreachableError as error:
-                self._waiting(error, pause_s)
-        raise AssertionError("the pauses never end")
+                self._waiting(error, tries.failed(error))
 
     def wait(self, error: UnreachableError, pause_s: float) -> None:
         """Do what this carrier does when the other side is silent."""
@@ -158,20 +202,22 @@ class HttpCarrier:
         self, wanted: Wanted, out: int, digest: hashlib._Hash, have: int, report: Report
     ) -> None:
         """Fetch from byte `have` to the end, across as many broken connections as it takes."""
-        pauses, flushed = _pauses(), have
+        tries, flushed = Tries(wanted.path), have
         while have < wanted.size:
+            began = have
             try:
                 for data in self._body(wanted.path, have, wanted.size):
                     _write_all(out, data)
                     digest.update(data)
                     have += len(data)
-                    pauses = _pauses()
+                    if have - began >= LEAST_PROGRESS:
+                        tries.moved()
                     if have - flushed >= FLUSH_EVERY:
                         os.fdatasync(out)
                         flushed = have
                     report(have)
             except UnreachableError as error:
-                self._waiting(error, next(pauses))
+                self._waiting(error, tries.failed(error))
 
     def _body(self, path: str, start: int, size: int | None) -> Iterator[bytes]:
         """The bytes of a file from `start`; never more than `size` allows."""
@@ -185,11 +231,11 @@ class HttpCarrier:
                     if left is not None and left <= 0:
                         return
                 if left:
-                    raise UnreachableError(f"{path}: the connection ended {left} bytes early.")
+                    raise CutShortError(f"{path}: the connection ended {left} bytes early.")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
                 raise  # the disk's own trouble, not the wire's
-            raise UnreachableError(f"{path}: {error}") from error
+            raise wire_trouble(path, error) from error
 
     def _request(self, path: str, start: int, size: int | None) -> urllib3.BaseHTTPResponse:
         response = self.open(path, {"Range": f"bytes={start}-"} if start else {})
@@ -199,6 +245,19 @@ class HttpCarrier:
             response.close()
             raise
         return response
+
+
+def wire_trouble(path: str, error: Exception) -> UnreachableError:
+    """What broke a transfer, in our words: an answer that was cut short, or no answer."""
+    if isinstance(error, urllib3.exceptions.ProtocolError) and not _timed_out(error):
+        return CutShortError(f"{path}: {error}")
+    return UnreachableError(f"{path}: {error}")
+
+
+def _timed_out(error: BaseException) -> bool:
+    return isinstance(error, TimeoutError) or any(
+        _timed_out(inner) for inner in error.args if isinstance(inner, BaseException)
+    )
 
 
 def check_answer(
@@ -264,10 +323,3 @@ def _mismatch(wanted: Wanted) -> ImageMismatchError:
         f"{wanted.path} did not arrive as its signed manifest says.",
         "If it happens again on this machine only, its memory is suspect: test it or replace it.",
     )
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds to wait before each new try, for ever."""
-    yield from BACK_OFF_S
-    while True:
-        yield BACK_OFF_S[-1]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import urllib3
 
 from provisioner.errors import ImageMismatchError, NotFoundError, UnreachableError
-from provisioner.swarm.fetch import GONE, HttpCarrier, Wanted
+from provisioner.swarm.fetch import GONE, CutShortError, HttpCarrier, Wanted, wire_trouble
 
 READ_BYTES = 256 * 1024
 # A line that carries less than this is broken for our purpose.
@@ -41,9 +41,9 @@ def read_range(http: HttpCarrier, wanted: Wanted, start: int, stop: int) -> Iter
                     yield data
                 if left <= 0:
                     return
-            raise UnreachableError(f"{wanted.path}: the connection ended {left} bytes early.")
+            raise CutShortError(f"{wanted.path}: the connection ended {left} bytes early.")
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
-        raise UnreachableError(f"{wanted.path}: {error}") from error
+        raise wire_trouble(wanted.path, error) from error
 
 
 def _bytes_before(wanted: Wanted, answer: urllib3.BaseHTTPResponse, start: int) -> int:

@@ -4,7 +4,7 @@ Used alike by the station, which only gives, and by machines, which take and giv
 imported when the first session is opened: a machine without it brings its files over HTTP.
 All addresses but the wire's own network are refused, both ways; there is no DHT, no port
 mapping and no exchange of peers. (A private torrent is never announced by local discovery
-either, so that is off: peers know each other from the station's tracker.)
+either, so that is off: peers know each other from the station's tracker or from `neighbours`.)
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from provisioner.errors import ProofMissingError
+from provisioner.swarm.standing import Sources as Sources
+from provisioner.swarm.standing import Standing as Standing
 
 log = logging.getLogger(__name__)
 
@@ -83,40 +85,6 @@ class Place:
         return self.folder / self.name
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How far a file is: bytes that are here and right, whether all are, and what is wrong."""
-
-    done: int
-    checking: bool
-    complete: bool
-    received: int
-    peers: int
-    error: int = 0
-
-
-@dataclass
-class Sources:
-    """Bytes of one file by where they came from, and who was sent away for wrong ones."""
-
-    station: int = 0
-    peers: int = 0
-    banned: list[str] = field(default_factory=list)
-    _seen: dict[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
-
-    def add(self, who: str, web: bool, total: int, from_station: bool) -> None:
-        """A connection has brought `total` bytes since it began; it may begin anew."""
-        before, last = self._seen.get((who, web), (0, 0))
-        if total < last:
-            before, last = before + last, 0
-        grown = total - last
-        self._seen[who, web] = (before, total)
-        if from_station:
-            self.station += grown
-        else:
-            self.peers += grown
-
-
 def is_available() -> bool:
     """Whether this system has libtorrent."""
     return importlib.util.find_spec("libtorrent") is not None
@@ -157,7 +125,7 @@ class Session:
         self._limit_neighbours(upload_limit)
         self._shares: list[Share] = []
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,10 +142,14 @@ class Session:
     def port(self) -> int:
         return int(self._session.listen_port())
 
-    def share(self, torrent: bytes, place: Place, *, tracker: str, whole: bool = False) -> Share:
+    def share(
+        self, torrent: bytes, place: Place, *, tracker: str, whole: bool = False,
+        asking: bool = False,
+    ) -> Share:  # fmt: skip
         """Take and give the file of `torrent` at `place`; what is there already is checked.
 
-        `whole` says that the file is known to be complete, as the station's are.
+        `whole` says that the file is known to be complete, as the station's are. `asking` takes
+        nothing: only who has what is seen.
         """
         lt = self._lt
         wanted = lt.load_torrent_buffer(torrent)
@@ -190,6 +162,8 @@ class Session:
         wanted.flags |= flags.apply_ip_filter
         if whole:
             wanted.flags |= flags.seed_mode | flags.upload_mode
+        if asking:
+            wanted.flags |= flags.upload_mode
         share = Share(lt, self._session.add_torrent(wanted), place, self.turn)
         self._shares.append(share)
         return share
@@ -200,6 +174,17 @@ class Session:
             self._shares.remove(share)
         self._session.remove_torrent(share.handle)
         share.wait_until_closed(held)
+
+    def limit_upload(self, bytes_s: int) -> None:
+        """Give no more than this from now on, in bytes per second; 0 is no limit."""
+        self._session.apply_settings({"upload_rate_limit": bytes_s})
+        self._limit_neighbours(bytes_s)
+
+    def shut_out(self, address: IPv4Address) -> None:
+        """Exchange nothing with one address, although it may be on the wire."""
+        rules = self._session.get_ip_filter()
+        rules.add_rule(str(address), str(address), 1)
+        self._session.set_ip_filter(rules)
 
     def turn(self) -> None:
         """Hear what happened since the last time."""
@@ -228,9 +213,9 @@ class Session:
 
     def _limit_neighbours(self, upload_limit: int) -> None:
         """By default a limit does not hold for neighbours; here there is nobody else."""
-        if upload_limit:
-            neighbours = self._session.local_peer_class_id
-            values = self._session.get_peer_class(neighbours)
+        neighbours = self._session.local_peer_class_id
+        values = self._session.get_peer_class(neighbours)
+        if values["upload_limit"] != upload_limit:
             values["upload_limit"] = upload_limit
             self._session.set_peer_class(neighbours, values)
 
@@ -270,6 +255,20 @@ class Share:
         """Pieces that are not here yet."""
         pieces = self.handle.status(self._lt.torrent_handle.query_pieces).pieces
         return [number for number, here in enumerate(pieces) if not here]
+
+    def around(self) -> list[int]:
+        """Of each piece, how many of the neighbours that are connected now have it."""
+        return list(self.handle.piece_availability())
+
+    def takers(self) -> list[IPv4Address]:
+        """The neighbours that are connected now and lack something."""
+        web = self._lt.peer_info.standard_bittorrent
+        ready = self._lt.peer_info.connecting | self._lt.peer_info.handshake
+        return [
+            IPv4Address(str(peer.ip[0]))
+            for peer in self.handle.get_peer_info()
+            if peer.connection_type == web and not peer.flags & (peer.seed | ready)
+        ]
 
     def put(self, piece: int, data: bytes) -> None:
         """Hand in a piece that came another way; it is checked like any other."""

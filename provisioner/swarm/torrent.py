@@ -101,7 +101,7 @@ def make_torrent(folder: Path, name: str, piece_bytes: int = PIECE_BYTES) -> Tor
         if path.is_file() and not path.is_symlink() and path.stat().st_size >= LEAST_BYTES
     )
     files = tuple(
-        _hash_file("/".join(parts), folder.joinpath(*parts), piece_bytes) for parts in large
+        hash_file("/".join(parts), folder.joinpath(*parts), piece_bytes) for parts in large
     )
     return Torrent(name, files) if files else None
 
@@ -164,7 +164,8 @@ def _metainfo(name: str, files: Iterable[TorrentFile]) -> dict[bytes, Value]:
     return {b"info": info, b"piece layers": layers}
 
 
-def _hash_file(inside: str, path: Path, piece_bytes: int) -> TorrentFile:
+def hash_file(inside: str, path: Path, piece_bytes: int) -> TorrentFile:
+    """The file at `path`, to be known as `inside`."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if size <= piece_bytes:

@@ -223,8 +223,8 @@ def aria2(room: Classroom, count: int) -> tuple[Callable[[], None], Callable[[in
 
 def swarm(room: Classroom, count: int) -> tuple[Callable[[], None], Callable[[int], None]]:
     """This system where the switch carries no multicast: neighbours only."""
-    for number in range(count):
-        block_multicast(room.network.name, f"to-m{number}")
+    for prefix in room.machines:
+        block_multicast(prefix)
     return ours(room, count)
 
 

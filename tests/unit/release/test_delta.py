@@ -11,7 +11,7 @@ from provisioner.model.release import Manifest, Minimum, ReleaseKind
 from provisioner.model.signed import PrivateKey
 from provisioner.release import chunking, delta
 from provisioner.release.catalog import Catalog
-from provisioner.release.manifest import list_files, write_manifest
+from provisioner.release.manifest import file_digest, list_files, write_manifest
 from tests.unit.swarm.images import image_of, small_edits, texts
 
 FILES = texts(10, 1)
@@ -71,7 +71,8 @@ def test_a_published_patch_is_proved_signed_and_small(catalog: Catalog, key: Pri
     made = delta.publish_patch(catalog, key, "lab@2029.1", "lab@2029.2")
     folder = delta.patches_of(catalog, "lab@2029.2")
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["lab@2029.1.dsse.json", "lab@2029.1.patch"]
+    assert names == [f"lab@2029.1.{end}" for end in ("dsse.json", "patch", "patch.torrent")]
+    assert made.torrent == file_digest(folder / "lab@2029.1.patch.torrent")
     found = delta.cost(catalog, "lab@2029.1", "lab@2029.2", key.public)
     assert found.patch_bytes == made.size == (folder / "lab@2029.1.patch").stat().st_size
     assert found.patch_bytes < found.missing_bytes / 2

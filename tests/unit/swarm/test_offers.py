@@ -11,10 +11,13 @@ import pytest
 from provisioner.model.patch import Patch
 from provisioner.model.signed import PrivateKey
 from provisioner.release import chunking, patch
+from provisioner.release.delta import torrent_of
+from provisioner.swarm.carrier import RangeCarrier
 from provisioner.swarm.delta import DeltaCarrier
 from provisioner.swarm.fetch import Fetched, HttpCarrier, Wanted
 from provisioner.swarm.offers import Offer, find_offer
 from provisioner.swarm.prefill import old_releases
+from provisioner.swarm.torrent import Torrent, hash_file
 from provisioner.swarm.zstd import Zstd
 from tests.unit.agent.station import StubStation
 from tests.unit.swarm.images import image_of, small_edits, texts
@@ -177,3 +180,91 @@ def test_a_patch_for_another_image_is_mended_by_fetching(machine: Machine) -> No
     got, carrier = machine.fetch()
     assert carrier.savings.patch_bytes == len(data)
     assert got.fetched > len(data)
+
+
+class Swarm:
+    """Stands for the room: brings by HTTP, and remembers which torrents it was given."""
+
+    def __init__(self) -> None:
+        self.torrents: list[Torrent] = []
+
+    def carry(self, http: HttpCarrier, torrent: Torrent) -> RangeCarrier:
+        self.torrents.append(torrent)
+        return RangeCarrier(http, torrent)
+
+    def use(self, machine: Machine) -> tuple[int, Path]:
+        olds = old_releases(machine.disk, but="lab@2026.2")
+        found = find_offer(machine.http("patches"), olds, WANTED, machine.key.public, self.carry)
+        assert found is not None
+        into = machine.into.with_name("system.squashfs.patch")
+        part = machine.into.with_name("system.squashfs.part")
+        part.write_bytes(bytes(len(NEW)))
+        return found.use(part, into), into
+
+
+def with_torrent(machine: Machine, **changes: object) -> Patch:
+    made = machine.publish()
+    torrent = torrent_of(machine.offered / "lab@2026.1.patch", made.old, made.new)
+    (machine.offered / "lab@2026.1.patch.torrent").write_bytes(torrent)
+    digest = hashlib.sha256(torrent).hexdigest()
+    promise = made.model_copy(update={"torrent": digest, **changes})
+    (machine.offered / "lab@2026.1.dsse.json").write_text(machine.key.seal(promise))
+    return promise
+
+
+def test_a_patch_is_carried_by_its_own_torrent_and_stays_for_the_others(machine: Machine) -> None:
+    made, swarm = with_torrent(machine), Swarm()
+    fetched, into = swarm.use(machine)
+    assert fetched == made.size
+    assert [entry.path for torrent in swarm.torrents for entry in torrent.files] == [
+        "lab@2026.1.patch"
+    ]
+    assert into.stat().st_size == made.size
+    offer = machine.find()
+    assert offer is not None
+    assert offer.left(into) == 0
+
+
+def test_the_torrent_of_a_patch_is_the_same_every_time(machine: Machine) -> None:
+    with_torrent(machine)
+    first = (machine.offered / "lab@2026.1.patch.torrent").read_bytes()
+    with_torrent(machine)
+    assert (machine.offered / "lab@2026.1.patch.torrent").read_bytes() == first
+
+
+@pytest.mark.parametrize("what", ["altered", "cut otherwise", "missing", "of another patch"])
+def test_a_torrent_that_was_not_promised_is_not_used(machine: Machine, what: str) -> None:
+    with_torrent(machine)
+    path = machine.offered / "lab@2026.1.patch.torrent"
+    if what == "missing":
+        path.unlink()
+    elif what == "cut otherwise":  # a good torrent of the very patch, and not the promised one
+        entry = hash_file("lab@2026.1.patch", machine.offered / "lab@2026.1.patch", 16 * 1024)
+        path.write_bytes(Torrent("lab@2026.1-lab@2026.2", (entry,)).encode())
+    elif what == "altered":
+        path.write_bytes(path.read_bytes()[:-1] + b"f")
+    else:
+        other = machine.offered / "other"
+        other.write_bytes(b"other")
+        torrent = torrent_of(other, "lab@2026.1", "lab@2026.2")
+        path.write_bytes(torrent)
+        with_torrent_digest = {"torrent": hashlib.sha256(torrent).hexdigest()}
+        promise = machine.find()
+        assert promise is not None
+        patch_ = promise.patch.model_copy(update=with_torrent_digest)
+        (machine.offered / "lab@2026.1.dsse.json").write_text(machine.key.seal(patch_))
+    swarm = Swarm()
+    fetched, into = swarm.use(machine)
+    assert fetched == 0
+    assert swarm.torrents == []
+    assert not into.exists()
+
+
+def test_space_that_was_set_aside_is_not_here_yet(machine: Machine) -> None:
+    made = with_torrent(machine)
+    offer = machine.find()
+    assert offer is not None
+    into = machine.into.with_name("system.squashfs.patch")
+    with into.with_name("system.squashfs.patch.part").open("wb") as file:
+        file.truncate(made.size)
+    assert offer.left(into) == made.size
