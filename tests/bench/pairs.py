@@ -83,6 +83,12 @@ def make_pair(work: Path, name: str, changed: Sequence[str], unchanged: Sequence
     return Pair(name, old, new, tuple(changed), sum(deb.stat().st_size for deb in after))
 
 
+def tree_of(work: Path, small: bool = False) -> Path:
+    """One tree of packages as they are today, the same as in the pair of one package."""
+    name, base = ("one package, small", SMALL) if small else ("one package", UNCHANGED)
+    return make_pair(work, name, available(ONE_PACKAGE, 1), available(base, 1)).new
+
+
 def fetch(archive: Path, package: str, version: str) -> Path:
     """One .deb, fetched once."""
     archive.mkdir(parents=True, exist_ok=True)
