@@ -33,6 +33,7 @@ RATE, SEEK_MS = 20_000_000, 8.0  # bytes a second; an old desktop's drive in the
 # A drive goes on with what it was sent while the answer travels: without this much slack the
 # processor's time between two requests would count as the disk's.
 BEHIND_S = 0.02
+HARDWARE_NICE = -15
 DISK, COUNTS = "disk", "counts"
 _ROOT_NODE, _DISK_NODE, _COUNTS_NODE = 1, 2, 3
 _MAX_WRITE = 1 << 20
@@ -209,6 +210,8 @@ def main(backing: str, mount: str, size: str, rate: str, seek_ms: str) -> None:
     handle = os.open(backing, os.O_RDWR | os.O_CLOEXEC)
     assert os.fstat(handle).st_size == int(size)
     fuse = _mount(Path(mount))
+    with contextlib.suppress(OSError):  # a disk does not wait for the machine's processor
+        os.setpriority(os.PRIO_PROCESS, 0, HARDWARE_NICE)
     print("ready", flush=True)
     Server(fuse, handle, Head(float(rate), float(seek_ms) / 1000)).serve()
 
