@@ -99,7 +99,7 @@ def main() -> int:
         results, failed = measure(run, options.only or list(SECTIONS), kept)
     if options.results:
         options.results.write_text(json.dumps(results, indent=1) + "\n")
-    report.on_screen(results, Console())
+    report.on_screen(results, Console(width=None if sys.stdout.isatty() else 160))
     for name, trouble_text in failed.items():
         print(f"{name} could not be measured:\n{trouble_text}", file=sys.stderr)
     return 1 if failed else 0
