@@ -20,16 +20,17 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.agent.direct import drop_caches
+from provisioner.agent.direct import buffer, drop_caches, opened, write_exactly
 from provisioner.run import run
 from tests.bench import installed, pairs
 from tests.bench.installed import Installed, Station
@@ -122,22 +123,22 @@ def disk(
 def yardstick(work: Path, rate: int, seek_ms: float, megabytes: int) -> dict[str, object]:
     """What the slow disk gives by itself: in order, and in pieces of 64 KiB all over it."""
     with slow_disk(work, 1 << 30, rate, seek_ms) as slow, attached(slow.path) as node:
-        big = _dd(node, "1M", megabytes)
-        began = time.monotonic()
-        for number in range(100):
-            _dd(node, "64K", 1, f"seek={number * 7919 % 16000}")
-        small = 100 * 65536 / (time.monotonic() - began)
+        big = _rate(node, 1 << 20, range(megabytes))
+        small = _rate(node, 1 << 16, (number * 7919 % 16000 for number in range(100)))
     return {
         "system": "the disk alone", "layout": "", "rate": rate, "seek_ms": seek_ms,
         "sequential_rate": int(big), "random_64k_rate": int(small),
     }  # fmt: skip
 
 
-def _dd(node: Path, block: str, count: int, *more: str) -> float:
-    words = ["if=/dev/zero", f"of={node}", f"bs={block}", f"count={count}", "oflag=direct"]
-    began = time.monotonic()
-    run(["dd", *words, "conv=notrunc", *more], timeout_s=LONG_S)
-    return count * (1 << 20) / (time.monotonic() - began)
+def _rate(node: Path, block: int, numbers: Iterable[int]) -> float:
+    """Bytes a second of writing these blocks in this order, one after the other."""
+    began, written = time.monotonic(), 0
+    with opened(node, os.O_WRONLY | os.O_DIRECT) as handle:
+        for number in numbers:
+            write_exactly(handle, number * block, buffer(block))
+            written += block
+    return written / (time.monotonic() - began)
 
 
 def _measure(
