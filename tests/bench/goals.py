@@ -5,12 +5,12 @@ Pure: rows in, sentences out. A goal that lacks its rows says so, and is never l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
-Results = dict[str, Sequence[Row]]
+Results = Mapping[str, Sequence[Row]]
 CABLE = 100e6 / 8  # bytes a second of a classroom's cable, for the time that a transfer takes
 
 
