@@ -44,10 +44,10 @@ def test_a_disk_is_compared_with_the_best_peer() -> None:
         return {"system": system, "layout": layout, "seconds": seconds,
                 "seconds_proved": 2 * seconds, "bytes_written": written}  # fmt: skip
 
-    rows = [row("ours", "ours", 6, 40), row("ours, unproved", "ours", 4, 40),
+    rows = [row("ours", "ours", 6, 40), row("ours, unproved", "ours", 4.2, 40),
             row("bmaptool", "classical", 9, 100), row("casync", "classical", 8, 90)]  # fmt: skip
     rows.append(row("bmaptool", "ours", 1, 1))  # no peer of the goal
-    assert list(verdicts("disk", rows).values()) == ["met", "NOT MET", "met", "met"]
+    assert list(verdicts("disk", rows).values()) == ["met", "NOT MET", "NOT MET", "met"]
 
 
 def test_delta_allows_copying_and_the_transfer() -> None:
