@@ -5,7 +5,12 @@
 Pairs of trees are unpacked from Debian's packages (`pairs`), packed as a release's system
 image, and brought from old to new by each system; whatever comes out is compared. Bytes are
 those that cross the wire: for casync the chunk files and the index that an extract with the
-old tree as its seed has to fetch, for the others what the program itself counted.
+old tree as its seed has to fetch, for the others what the program itself counted. RAUC's adaptive
+mode mounts its bundle with dm-verity from an NBD, so it is not run: its bytes are counted as its
+block-hash-index finds them, and it has no seconds.
+
+`seconds` are of this machine; `machine_seconds` those of the same work on a slow disk
+(`slow_disk`), for what the goal compares: copying the old file once, and this system.
 """
 
 from __future__ import annotations
@@ -26,16 +31,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from provisioner.agent.direct import drop_caches
 from provisioner.release import chunking
 from provisioner.release.chunks import CHUNKS
 from provisioner.release.patch import make_patch
+from provisioner.run import run
 from provisioner.swarm import patching
 from provisioner.swarm.delta import DeltaCarrier
 from provisioner.swarm.fetch import HttpCarrier, Wanted
 from provisioner.swarm.prefill import OldRelease, prefill
-from tests.bench import pairs
+from tests.bench import adaptive, pairs
+from tests.bench.loops import attached, end_cleanly, mounted
 from tests.bench.pairs import Pair
+from tests.bench.slow_disk import slow_disk
 
 LONGEST_S = 900
 
@@ -49,14 +59,16 @@ class Row:
     image_bytes: int
     bytes: int
     share: float
-    seconds: float
+    seconds: float | None
     cpu_seconds: float
+    machine_seconds: float | None = None
+    package_bytes: int = 0  # of the newer packages
 
 
 @dataclass(frozen=True)
 class Spent:
     bytes: int
-    seconds: float
+    seconds: float | None
     cpu_seconds: float
 
 
@@ -69,6 +81,7 @@ class Ready:
     old: Path
     new: Path
     url: str
+    store: Path  # where a patch lies; the station's side
 
     @property
     def size(self) -> int:
@@ -77,13 +90,19 @@ class Ready:
 
 def main() -> None:
     options = _options()
+    end_cleanly()
     with contextlib.ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        rows = [row for pair in chosen(work, options.small) for row in measure(pair, work, options)]
-    show(rows)
+        rows = delta(work, small=options.small, repeat=options.repeat)
     if options.results:
-        found = {"delta": [dataclasses.asdict(row) for row in rows]}
-        options.results.write_text(json.dumps(found, indent=2) + "\n")
+        options.results.write_text(json.dumps({"delta": rows}, indent=2) + "\n")
+
+
+def delta(work: Path, *, small: bool = False, repeat: int = 1) -> list[dict[str, Any]]:
+    """The section's rows."""
+    rows = [row for pair in chosen(work, small) for row in measure(pair, work, repeat)]
+    show(rows)
+    return [dataclasses.asdict(row) for row in rows]
 
 
 def chosen(work: Path, small: bool) -> Iterator[Pair]:
@@ -101,19 +120,42 @@ def chosen(work: Path, small: bool) -> Iterator[Pair]:
         yield pairs.make_pair(work, name, pairs.available(names), base)
 
 
-def measure(pair: Pair, work: Path, options: argparse.Namespace) -> Iterator[Row]:
-    """Every system on one pair; medians of `repeat` runs."""
+def measure(pair: Pair, work: Path, repeat: int) -> Iterator[Row]:
+    """Every system on one pair; medians of `repeat` runs. The slow disk is used once."""
     with ready(pair, work) as images:
         for name, system in SYSTEMS.items():
-            print(f"{pair.name}: {name}", file=sys.stderr, flush=True)
-            spent = [system(images) for _ in range(options.repeat)]
-            middle = statistics.median(one.bytes for one in spent)
-            yield Row(
-                pair=pair.name, system=name, image_bytes=images.size, bytes=int(middle),
-                share=round(middle / images.size, 4),
-                seconds=round(statistics.median(one.seconds for one in spent), 2),
-                cpu_seconds=round(statistics.median(one.cpu_seconds for one in spent), 2),
-            )  # fmt: skip
+            spent = [system(images) for _ in range(repeat)]
+            slow = on_slow_disk(images, system) if name in ON_SLOW_DISK else None
+            row = _row(images, name, spent, slow)
+            print(json.dumps(dataclasses.asdict(row)), file=sys.stderr, flush=True)
+            yield row
+
+
+def _row(images: Ready, name: str, spent: list[Spent], slow: float | None) -> Row:
+    middle = int(statistics.median(one.bytes for one in spent))
+    seconds = [one.seconds for one in spent if one.seconds is not None]
+    return Row(
+        pair=images.pair.name, system=name, image_bytes=images.size, bytes=middle,
+        share=round(middle / images.size, 4),
+        seconds=round(statistics.median(seconds), 2) if seconds else None,
+        cpu_seconds=round(statistics.median(one.cpu_seconds for one in spent), 2),
+        machine_seconds=slow, package_bytes=images.pair.package_bytes,
+    )  # fmt: skip
+
+
+def on_slow_disk(images: Ready, system: System) -> float:
+    """Seconds that a machine with the old image on a slow disk needs; the wire costs nothing."""
+    size = 4 * max(images.size, images.old.stat().st_size) + (128 << 20)
+    with slow_disk(images.work, size >> 20 << 20) as slow, attached(slow.path) as node:
+        run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", node], timeout_s=LONGEST_S)
+        with mounted(node, images.work / "school") as root:
+            old = root / "old"
+            shutil.copy(images.old, old)
+            drop_caches()
+            there = dataclasses.replace(images, old=old, work=root)
+            seconds = system(there).seconds
+    assert seconds is not None
+    return round(seconds, 2)
 
 
 @contextlib.contextmanager
@@ -126,7 +168,7 @@ def ready(pair: Pair, work: Path) -> Iterator[Ready]:
         chunking.add_chunk_map(served / name)
     old, new = (served / name / "system.squashfs" for name in ("old", "new"))
     with serving(served) as url:
-        yield Ready(pair, work, old, new, url)
+        yield Ready(pair, work, old, new, url, work)
 
 
 @contextlib.contextmanager
@@ -184,8 +226,7 @@ def copy(images: Ready) -> Spent:
 
     def work() -> int:
         shutil.copyfile(images.old, into)
-        with into.open("rb") as file:
-            os.fsync(file.fileno())
+        _flush(into)
         return 0
 
     return _afterwards(timed(work), into)
@@ -212,7 +253,7 @@ def pieces(images: Ready) -> Spent:
 
 def patch(images: Ready) -> Spent:
     """This system with a patch: the time is the machine's, making it is the station's."""
-    made, part = images.work / "patch", images.work / "part"
+    made, part = images.store / "patch", images.work / "part"
     maps = chunking.cut(images.old), chunking.cut(images.new)
     if not made.exists() or made.stat().st_mtime < images.new.stat().st_mtime:
         make_patch((images.old, maps[0]), (images.new, maps[1]), made)
@@ -222,6 +263,7 @@ def patch(images: Ready) -> Spent:
         prefill(maps[1], [OldRelease(images.old, maps[0])], part)
         assert patching.apply(made, images.old, part)
         assert not prefill(maps[1], [], part).missing
+        _flush(part)
         return made.stat().st_size + images.new.with_name(CHUNKS).stat().st_size
 
     return _checked(timed(work), images, part)
@@ -285,20 +327,39 @@ def casync(images: Ready) -> Spent:
     return spent
 
 
+def rauc(images: Ready) -> Spent:
+    """What RAUC's adaptive mode would fetch; it is not run."""
+    cpu = _cpu()
+    fetched = adaptive.fetched(images.pair.old, images.pair.new, images.work)
+    return Spent(fetched, None, _cpu() - cpu)
+
+
 CASYNC_KEEPS = ("--with=unix",)
-SYSTEMS: dict[str, Callable[[Ready], Spent]] = {
+System = Callable[[Ready], Spent]
+SYSTEMS: dict[str, System] = {
     "copy": copy, "pieces": pieces, "patch": patch, "zsync": zsync, "casync": casync,
-    "rsync -z": rsync,
+    "rsync -z": rsync, "rauc adaptive, counted": rauc,
 }  # fmt: skip
+ON_SLOW_DISK = ("copy", "pieces", "patch")
 
 
 def show(rows: Sequence[Row]) -> None:
     """The table as docs/delta.md has it."""
-    print("| pair | system | bytes | of the image | seconds | CPU s |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    print("| pair | system | bytes | of the image | seconds | on a slow disk | CPU s |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for row in rows:
         print(f"| {row.pair} ({row.image_bytes / 1e6:.1f} MB) | {row.system} | {row.bytes:,} "
-              f"| {row.share:.2%} | {row.seconds:.1f} | {row.cpu_seconds:.1f} |")  # fmt: skip
+              f"| {row.share:.2%} | {_plain(row.seconds)} | {_plain(row.machine_seconds)} "
+              f"| {row.cpu_seconds:.1f} |")  # fmt: skip
+
+
+def _plain(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f}"
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _checked(spent: Spent, images: Ready, made: Path) -> Spent:

@@ -20,7 +20,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -290,45 +289,6 @@ def fan_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def trouble(options: argparse.Namespace, count: int) -> dict[str, Any]:
-    """This system with bad luck: some killed, some on a bad cable, some late.
-
-    Of 25, 3 are killed in mid-transfer, 2 have a tenth of the rate, 3 join at half-time.
-    """
-    limits = Limits(options.rate, options.megabytes * 1_000_000)
-    few = max(count // 8, 1)
-    slow = frozenset(range(count - few, count))
-    killed = list(range(few))
-    late = list(range(few, 2 * few))
-    healthy = [n for n in range(count) if n not in {*slow, *killed, *late}]
-    quiet = measure("ours", limits, count)["seconds"]
-    with classroom(limits, count, slow) as room:
-        _, wait = ours(room, count)
-        machines: list[Process] = room.processes  # type: ignore[attr-defined]
-        began = time.monotonic()
-        for number in range(count):
-            if number not in late:
-                say(machines[number], "go")
-        time.sleep(quiet / 2)
-        for number in killed:
-            machines[number].send_signal(signal.SIGKILL)
-        for number in late:
-            say(machines[number], "go")
-        for number in healthy:
-            wait(number)
-        seconds = time.monotonic() - began
-        for number in late:
-            wait(number)
-        room.check(healthy + late)
-    row = {
-        "system": "ours", "clients": count, "healthy": len(healthy), "killed": few,
-        "slow": len(slow), "late": few, "seconds_without": round(quiet, 2),
-        "seconds_healthy": round(seconds, 2), "loss": round(seconds / quiet - 1, 3),
-    }  # fmt: skip
-    print(json.dumps(row), flush=True)
-    return row
-
-
 def limit(namespace: str, device: str, rate: int, latency: str) -> None:
     words = ["rate", f"{rate}mbit", "burst", "16kb", "latency", latency]
     run(["tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "tbf", *words], timeout_s=20)
@@ -369,12 +329,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=120)
     parser.add_argument("--rate", type=int, default=20, help="Mbit/s of each cable; 0: no limit")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--trouble", type=int, default=0, help="machines in the trouble run")
     parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {"fan_out": fan_out(options)}
-    if options.trouble:
-        results["trouble"] = [trouble(options, options.trouble)]
     if options.results:
         options.results.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -53,9 +53,22 @@ class Pair:
 @functools.cache
 def versions(package: str) -> list[str]:
     """The versions that apt can fetch, oldest first."""
-    found = run(["apt-cache", "madison", package], timeout_s=60).stdout.splitlines()
-    known = {line.split("|")[1].strip() for line in found if "Sources" not in line}
-    return sorted(known, key=functools.cmp_to_key(_compare))
+    return sorted(_on_offer().get(package, ()), key=functools.cmp_to_key(_compare))
+
+
+@functools.cache
+def _on_offer() -> dict[str, set[str]]:
+    """Versions of every package of this module, asked for at once: opening apt's cache takes
+    longer than all answers."""
+    groups = (UNCHANGED, SMALL, ONE_PACKAGE, POINT_RELEASE, TWO_STEPS)
+    names = sorted({one for group in groups for name in group for one in name.split("|")})
+    said = run(["apt-cache", "madison", *names], timeout_s=FETCH_S).stdout
+    known: dict[str, set[str]] = {}
+    for line in said.splitlines():
+        package, version, source = (word.strip() for word in line.split("|"))
+        if not source.endswith("Sources"):
+            known.setdefault(package, set()).add(version)
+    return known
 
 
 def available(names: Sequence[str], least: int = 2) -> tuple[str, ...]:
@@ -81,6 +94,12 @@ def make_pair(work: Path, name: str, changed: Sequence[str], unchanged: Sequence
         for deb in debs:
             run(["dpkg-deb", "-x", deb, tree], timeout_s=FETCH_S)
     return Pair(name, old, new, tuple(changed), sum(deb.stat().st_size for deb in after))
+
+
+def tree_of(work: Path, small: bool = False) -> Path:
+    """One tree of packages as they are today, the same as in the pair of one package."""
+    name, base = ("one package, small", SMALL) if small else ("one package", UNCHANGED)
+    return make_pair(work, name, available(ONE_PACKAGE, 1), available(base, 1)).new
 
 
 def fetch(archive: Path, package: str, version: str) -> Path:
