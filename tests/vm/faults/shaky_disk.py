@@ -83,10 +83,11 @@ class ShakyDisk:
 
     def power_on(self) -> None:
         """Plug it in: an honest disk until a rule says otherwise."""
-        words = [sys.executable, "-m", "tests.vm.faults.shaky_disk", self.medium, self._mount]
+        words = [sys.executable, "-m", "tests.vm.faults.shaky_disk"]
         root = Path(__file__).parents[3]
         self._server = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root,
+            [*words, str(self.medium), str(self._mount)], cwd=root,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(root)},
         )  # fmt: skip
         assert self._hear()["ready"]

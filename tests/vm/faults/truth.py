@@ -61,7 +61,7 @@ def _partitions(device: Path) -> list[tuple[str, int, int]] | None:
 
 
 def _why_not_held(device: Path, folder: Path, files: Mapping[str, Path]) -> list[str]:
-    told = ["blkid", "--output", "value", "--match-tag", "TYPE", "--probe", device]
+    told = ["blkid", "--output", "value", "--match-tag", "TYPE", "--probe", str(device)]
     if subprocess.run(told, capture_output=True, check=False, text=True).stdout.strip() == "vfat":
         return _why_not_on_fat(device, folder, files)
     if not _ok("fsck.ext4", "-f", "-n", device):
