@@ -149,7 +149,18 @@ def test_a_few_forgotten_writes(
     imaged(desk, ledger, f"lying write, few: {0.5 + seed % 20 / 10} %, seed {seed}", met=False)
 
 
-@pytest.mark.parametrize("size", [MIB * 64, 1 << 30])
+NOT_YET = "64 marks on 3 GB seldom meet; see docs/faults.md, “Not yet”"
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        MIB * 64,
+        pytest.param(
+            1 << 30, marks=[pytest.mark.long, pytest.mark.xfail(reason=NOT_YET, strict=False)]
+        ),
+    ],
+)
 def test_a_disk_that_claims_to_be_larger(desk: Desk, ledger: Ledger, size: int) -> None:
     """Two partitions may lie on the same blocks and be right until they are used. The stage
     before finds it: no machine is imaged whose disk was not wiped with proof."""
@@ -253,13 +264,16 @@ def test_sectors_of_4096_bytes(make_desk: MakeDesk, ledger: Ledger, release: str
 
 def test_bit_flips(desk: Desk, places: dict[str, int], ledger: Ledger) -> None:
     assert flips(desk, places, ledger, 60, 20, seed=1) == 80
-    assert growing_flips(desk, ledger, 60, seed=3) == 60
 
 
 @pytest.mark.long
 def test_all_of_a_thousand_bit_flips(desk: Desk, places: dict[str, int], ledger: Ledger) -> None:
     assert flips(desk, places, ledger, 840, 80, seed=2) == 920
-    assert growing_flips(desk, ledger, 940, seed=4) == 940
+
+
+@pytest.mark.long
+def test_all_of_a_thousand_bit_flips_while_it_grows(desk: Desk, ledger: Ledger) -> None:
+    assert growing_flips(desk, ledger, 1000, seed=4) == 1000
 
 
 def flips(
@@ -324,18 +338,22 @@ def growing_flips(desk: Desk, ledger: Ledger, count: int, seed: int) -> int:
         work = proof._work
         assert work is not None
         if work.entry.path == SYSTEM and not counted:
-            file = desk.station.settings.releases_dir / CARRIED / SYSTEM
-            start = place_of(desk.disk.medium, file)
+            content = (desk.station.settings.releases_dir / CARRIED / SYSTEM).read_bytes()
+            block = desk.folder / "block"
             for _ in range(count):
-                byte, bit = start + chance.randrange(work.entry.size), chance.randrange(8)
-                desk.disk.flip(byte, bit)
+                # Pieces come in any order, so the file may lie in several places.
+                at = chance.randrange(len(content) // 4096) * 4096
+                block.write_bytes(content[at : at + 4096])
+                start = place_of(desk.disk.medium, block)
+                byte, bit = chance.randrange(4096), chance.randrange(8)
+                desk.disk.flip(start + byte, bit)
                 again = growing.GrowingProof()
                 again.begin(work.path, work.entry)
                 said = told(again.end)
-                true = same(desk.disk.medium, start, file, work.entry.size)
+                true = same(desk.disk.medium, start, block, 4096)
                 again.drop()
-                desk.disk.flip(byte, bit)
-                case = ledger.book(f"bit flip, while it grows: bit {bit} of byte {byte - start}",
+                desk.disk.flip(start + byte, bit)
+                case = ledger.book(f"bit flip, while it grows: bit {bit} of byte {at + byte}",
                                    "image", said, true=true, expected=NO)  # fmt: skip
                 counted.append(case.as_expected)
         return end(proof)
