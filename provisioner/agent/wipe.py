@@ -4,7 +4,7 @@ First random marks are written at places all over the disk and read back past th
 that a wipe which does nothing is found even on a blank disk; then every block is written with
 zeros by ordinary writes (an offloaded “write zeroes” or a discard may leave the donor's data on
 the medium and only promise to hide them); then the marks' places, or every block, are read; at
-last a few other marks are kept and zeroed, so that the zeros were of as many blocks as there are.
+last a few other marks are kept and zeroed, which finds a disk that shows one block at two of them.
 Where a purge is demanded the drive's own sanitize command comes between marks and zeros, and the
 marks must be gone when it has ended: the zeros that follow make the disk known, not erased.
 """
@@ -210,7 +210,8 @@ def mark(handle: int, places: Sequence[int], report: Report = nothing) -> list[s
 
 def prove_apart(handle: int, size: int) -> None:
     """Marks once more, then zeros again: a disk that has begun to show one block at two places
-    reads as zeros everywhere and still holds what it hides. Raises DiskFaultError."""
+    reads as zeros everywhere and still holds what it hides. Found where two marks meet on one
+    block, which on a large disk is rare. Raises DiskFaultError."""
     places, zeros = choose_places(size, APART), memoryview(buffer(SAMPLE))
     mark(handle, places)
     for place in places:
