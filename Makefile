@@ -11,7 +11,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages test-packages lab check types unit test trouble integration web vm \
-	bench samples format clean
+	faults bench samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ test: setup test-packages check ## everything but the long tests
 trouble: setup test-packages ## the long tests: the whole of `make lab`, as a newcomer runs it
 	@sh .ci/packages tests/bench/packages.txt
 	$(PY) -m pytest --durations=20 -m long tests/integration tests/vm
+
+faults: setup test-packages ## break everything on purpose; a success that is none fails (RESULTS=file)
+	RESULTS=$(RESULTS) $(PY) -m pytest tests/vm/faults
 
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 tests/$@

@@ -130,6 +130,13 @@ def write_exactly(handle: int, start: int, data: mmap.mmap | memoryview) -> None
         view, start = view[wrote:], start + wrote
 
 
+def forget_pages(handle: int) -> None:
+    """Write out and forget what the kernel keeps in memory of a block device; files have none."""
+    os.fsync(handle)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(handle, BLKFLSBUF)
+
+
 def device_size(handle: int) -> int:
     """Bytes of a block device, as the kernel counts them now; of a file, its length."""
     try:

@@ -90,6 +90,7 @@ def image(
         proofs = read_back(job, parts, carrier, growing.grown, identity, config, journey)
         journey.enter("loaders")
         proofs |= make_startable(job, parts)
+        partition.prove_file_systems(parts.values())
         partition.prove_division(disk, job.slots, job.sector)
         journey.at(1, 1)
         found = evidence(job, disk, parts, proofs, totals, identity)

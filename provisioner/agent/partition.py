@@ -11,12 +11,19 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.agent import layout
-from provisioner.agent.direct import ALIGN, buffer, opened, read_exactly, write_exactly
+from provisioner.agent.direct import (
+    ALIGN,
+    buffer,
+    forget_pages,
+    opened,
+    read_exactly,
+    write_exactly,
+)
 from provisioner.agent.disk import OpenDisk
 from provisioner.agent.gpt import (
     PROBE_BYTES,
@@ -26,7 +33,7 @@ from provisioner.agent.gpt import (
     parse_gpt,
 )
 from provisioner.agent.layout import Slot
-from provisioner.agent.text import read_int
+from provisioner.agent.text import clean, read_int
 from provisioner.errors import CommandError, DiskFaultError, ProofMissingError
 from provisioner.run import run
 
@@ -34,6 +41,11 @@ SYS_BLOCK = Path("/sys/class/block")
 GPT_SECTORS = {512: 34, 4096: 6}
 KERNEL_WAIT_S = 20.0
 MIB = 1024 * 1024
+# Looking only, at everything; and what they print when they have come to the end.
+CHECKERS = {
+    "ext4": (("fsck.ext4", "-f", "-n"), "Pass 5: "),
+    "vfat": (("fsck.vfat", "-n"), " clusters"),
+}
 KINDS = {layout.ESP: "vfat", layout.SYSTEM: "ext4", layout.STATE: "ext4"}
 Seen = dict[int, tuple[int, int]]  # partition number: start and length, sectors of 512 bytes
 
@@ -198,6 +210,32 @@ def read_file_system(device: Path) -> FileSystem | None:
     """What is on a partition, read past the page cache."""
     with opened(device, os.O_RDONLY | os.O_DIRECT) as handle:
         return parse_file_system(read_exactly(handle, 0, PROBE_BYTES))
+
+
+def prove_file_systems(parts: Iterable[Part]) -> None:
+    """That each file system's own tables came back whole from the disk, which no file shows.
+
+    Nothing of them may be mounted. Raises DiskFaultError when one is damaged, ProofMissingError
+    when the program that looks did not come to its end.
+    """
+    for part in parts:
+        if part.system is None:
+            continue
+        with opened(part.device, os.O_RDONLY) as handle:
+            forget_pages(handle)
+        command, at_the_end = CHECKERS[part.system.kind]
+        done = run([*command, part.device], timeout_s=1800, check=False)
+        if done.code != 0:
+            raise DiskFaultError(
+                f"The file system “{part.slot.label}” came back damaged from the disk: "
+                f"{clean(done.stdout[-300:] + done.stderr[-300:], 600)}",
+                "Try again; if it happens again, replace the disk.",
+            )
+        if at_the_end not in done.stdout:
+            raise ProofMissingError(
+                f"{command[0]} did not look at the file system “{part.slot.label}”.",
+                "Restart this machine and try again.",
+            )
 
 
 def format_command(device: Path, wanted: FileSystem) -> list[str | Path]:

@@ -33,6 +33,7 @@ Report = Callable[[int, int], None]
 _MISSED = re.compile(
     r"(?:Direct firmware load for|firmware: failed to load) (\S{1,100}?)(?: failed| \(|$)", re.M
 )
+_KERNEL_LINE = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] ", re.M)
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,10 @@ def check_firmware() -> PartCheck:
 
 
 def judge_firmware(log: str) -> PartCheck:
+    """A log without a line of the kernel's own form is none: a dmesg that says nothing, or noise,
+    has not said that no firmware is missing."""
+    if not _KERNEL_LINE.search(log):
+        return _check("firmware-missing", UNKNOWN, "the kernel's log cannot be read", "")
     missed = sorted({clean(name, 60) for name in _MISSED.findall(log[-2_000_000:])})
     if not missed:
         return _check("firmware-missing", PASS, "none was asked for in vain", "")

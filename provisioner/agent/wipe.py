@@ -3,7 +3,8 @@
 First random marks are written at places all over the disk and read back past the page cache, so
 that a wipe which does nothing is found even on a blank disk; then every block is written with
 zeros by ordinary writes (an offloaded “write zeroes” or a discard may leave the donor's data on
-the medium and only promise to hide them); then the marks' places, or every block, are read.
+the medium and only promise to hide them); then the marks' places, or every block, are read; at
+last a few other marks are kept and zeroed, which finds a disk that shows one block at two of them.
 Where a purge is demanded the drive's own sanitize command comes between marks and zeros, and the
 marks must be gone when it has ended: the zeros that follow make the disk known, not erased.
 """
@@ -35,6 +36,7 @@ SAMPLE = 64 * 1024
 EDGE = 1024 * 1024  # partition tables, boot loaders and RAID headers live within it
 PIECE = 64 * 1024
 MAX_SAMPLES = 10_000  # of one record
+APART = 32  # places beside both ends, marked once more at the end
 TOOL = "classroom-agent direct overwrite"
 VERSION = "0.1.0"  # the distribution's; the live environment has no package to ask
 
@@ -106,6 +108,8 @@ def wipe_open(
     look = Look(SAMPLE * len(places), sum(digest != blank for digest in after))
     if work.full:
         look = look_at_all(target.handle, target.size, journey.at)
+    if not look.nonzero_blocks:
+        prove_apart(target.handle, target.size)
     return WipeEvidence(
         disk=DiskRef.of(target.disk),
         method=plan.method,
@@ -202,6 +206,20 @@ def mark(handle: int, places: Sequence[int], report: Report = nothing) -> list[s
             "Replace the disk; it cannot be erased with proof.",
         )
     return found
+
+
+def prove_apart(handle: int, size: int) -> None:
+    """Marks once more, then zeros again: a disk that has begun to show one block at two places
+    reads as zeros everywhere and still holds what it hides. Found where two marks meet on one
+    block, which on a large disk is rare. Raises DiskFaultError."""
+    places, zeros = choose_places(size, APART), memoryview(buffer(SAMPLE))
+    mark(handle, places)
+    for place in places:
+        write_exactly(handle, place, zeros)
+    os.fsync(handle)
+    for place in places:
+        if any(read_exactly(handle, place, SAMPLE)):
+            raise DiskFaultError(f"The disk did not take zeros at byte {place}.", "Replace it.")
 
 
 def overwrite(handle: int, size: int, report: Report = nothing) -> int:

@@ -22,6 +22,7 @@ from provisioner.run import start
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+SECTOR = 512
 
 
 class Bus(StrEnum):
@@ -38,7 +39,8 @@ class VirtualDisk(Model):
     """A raw file that the machine sees as a disk.
 
     `boots`: the firmware tries it after the network. `bystander`: it is nobody's to write to.
-    `rotational`: it says that it turns, which only SATA and IDE disks can say.
+    `rotational`: it says that it turns, which only SATA and IDE disks can say. `faults`: a
+    configuration of QEMU's blkdebug, which makes blocks fail. `sector_bytes`: 512 or 4096.
     """
 
     path: Path
@@ -49,6 +51,8 @@ class VirtualDisk(Model):
     boots: bool = False
     bystander: bool = False
     rotational: bool = False
+    faults: Path | None = None
+    sector_bytes: int = 512
 
 
 class Smbios(Model):
@@ -152,9 +156,10 @@ def _drive(disk: VirtualDisk, number: int) -> str:
     # cache or file and outlives QEMU's SIGKILL, which is the power cut we play. Raw files have
     # no metadata of QEMU's that a kill could damage. Zeroes become holes again, so a wiped disk
     # of 16 GB takes no room.
+    where = f"blkdebug:{disk.faults}:{disk.path}" if disk.faults else disk.path
     return (
         f"if=none,id=disk{number},format=raw,cache=unsafe,aio=threads,discard=unmap,"
-        f"detect-zeroes=unmap,file={_value(disk.path)}"
+        f"detect-zeroes=unmap,file={_value(where)}"
     )
 
 
@@ -171,6 +176,9 @@ def _disk_device(disk: VirtualDisk, number: int) -> str:
         # Turns a minute; 1 is ATA's word for “does not turn” (ACS-4, IDENTIFY DEVICE word 217).
         words += [f"rotation_rate={7200 if disk.rotational else 1}"]
         words += [f"model={_value(disk.model)}"] if disk.model else []
+    if disk.sector_bytes != SECTOR:
+        size = disk.sector_bytes
+        words += [f"logical_block_size={size}", f"physical_block_size={size}"]
     words += ["bootindex=1"] if disk.boots else []
     return ",".join(words)
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,6 +156,8 @@ def run_play(
         cancel_callback=cancelled,
         quiet=True,
     )
+    if runner.status != "successful":
+        _end_leftovers(folder)
     # It would keep the station's whole environment, which may hold an operator's secrets.
     (folder / "artifacts" / "run" / "command").unlink(missing_ok=True)
     return PlayRecap(
@@ -162,6 +166,19 @@ def run_play(
         return_code=int(runner.rc if runner.rc is not None else -1),
         log=folder / "artifacts" / "run" / "stdout",
     )
+
+
+def _end_leftovers(folder: Path, proc: Path = Path("/proc")) -> None:
+    """End what a run left behind that was itself ended: Ansible's workers have sessions of their
+    own, outlive it, and would go on changing a machine that is configured anew meanwhile.
+
+    They are known by the run's own home in their environment.
+    """
+    mark = f"ANSIBLE_HOME={folder / 'home'}".encode()
+    for path in proc.glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def unproved(recap: PlayRecap, hosts: Sequence[str]) -> list[str]:

@@ -142,12 +142,17 @@ def _judge_check(check: Check, result: CheckResult | None) -> str:
 
 
 def _lines(results: Path) -> list[str]:
-    return results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+    return results.read_text("utf-8", "replace").splitlines() if results.exists() else []
 
 
 def _raise_if_not_met(lines: Sequence[str], machine: SeatedMachine) -> None:
     for line in lines:
-        note = json.loads(line)
+        try:
+            note = json.loads(line)
+        except ValueError:  # half a line: the process was ended while it wrote
+            continue
+        if not isinstance(note, dict):
+            continue
         if "untrusted" in note:
             raise UntrustedError(
                 f"Another machine answers at {machine.address} than {machine.asset_tag}: "

@@ -157,3 +157,24 @@ def test_noise_is_no_file_system(start: bytes) -> None:
 
 def test_what_a_file_system_says_of_itself_is_compared_whole() -> None:
     assert FileSystem("ext4", "a", "system") != FileSystem("ext4", "a", "state")
+
+
+@pytest.mark.parametrize("label", ["ESP", "state"])
+def test_a_file_system_whose_tables_were_lost_is_found(tmp_path: Path, label: str) -> None:
+    part = partition.make_file_system(part_on_file(tmp_path, label))
+    partition.prove_file_systems([part])
+    with part.device.open("r+b") as file:  # its first tables, but not the super block that names it
+        file.seek(8192 if label == "state" else 32 * 512)
+        file.write(bytes(8192))
+    assert partition.read_file_system(part.device) == part.system
+    with pytest.raises(DiskFaultError, match=f"{label}.* damaged"):
+        partition.prove_file_systems([part])
+
+
+def test_an_fsck_that_does_nothing_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = partition.make_file_system(part_on_file(tmp_path, "state"))
+    monkeypatch.setattr(partition, "run", do_nothing)
+    with pytest.raises(ProofMissingError, match="did not look"):
+        partition.prove_file_systems([part])

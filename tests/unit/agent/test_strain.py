@@ -90,6 +90,9 @@ def test_firmware_that_a_driver_missed() -> None:
     )
     check = strain.judge_firmware(log)
     assert (check.outcome, check.value) == ("warn", "b43/ucode9.fw, rtl_nic/rtl8168g-2.fw")
-    assert strain.judge_firmware("all is well\n" * 9).outcome is CheckOutcome.PASS
-    assert len(strain.judge_firmware("Direct firmware load for \x1b[31m" + "x" * 90 + " failed\n"
-                                     ).value) <= 200  # fmt: skip
+    fine = "[    1.250000] all is well\n"
+    assert strain.judge_firmware(fine * 9).outcome is CheckOutcome.PASS
+    assert strain.judge_firmware("all is well\n" * 9).outcome is CheckOutcome.UNKNOWN
+    assert strain.judge_firmware("").outcome is CheckOutcome.UNKNOWN
+    odd = fine + "Direct firmware load for \x1b[31m" + "x" * 90 + " failed\n"
+    assert len(strain.judge_firmware(odd).value) <= 200

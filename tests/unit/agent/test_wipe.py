@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.agent import wipe
+from provisioner.agent.direct import read_exactly, write_exactly
 from provisioner.agent.disk import OpenDisk
 from provisioner.agent.drive_erase import Erased
 from provisioner.agent.journey import Journey
@@ -184,3 +185,17 @@ def _no_tool(*_: object, **__: object) -> None:
 def test_the_version_is_the_distributions() -> None:
     text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
     assert f'version = "{wipe.VERSION}"' in text
+
+
+def test_a_disk_that_shows_one_block_at_two_places(target: OpenDisk) -> None:
+    """It reads as zeros everywhere, and half of the donor's data still lies on the medium."""
+    wipe.prove_apart(target.handle, target.size)
+    assert not any(read_exactly(target.handle, 0, 4096))
+    low = target.size // 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wipe, "write_exactly", lambda h, at, data: write_exactly(h, at % low, data))
+        patch.setattr(wipe, "read_exactly", lambda h, at, size: read_exactly(h, at % low, size))
+        wipe.overwrite(target.handle, target.size)
+        assert wipe.digest_at(target.handle, low) == hashlib.sha256(bytes(wipe.SAMPLE)).hexdigest()
+        with pytest.raises(DiskFaultError, match="did not keep"):
+            wipe.prove_apart(target.handle, target.size)

@@ -121,3 +121,13 @@ def test_no_two_machines_are_alike(tmp_path: Path) -> None:
     assert len({one.mac for one in pcs}) == len(pcs)
     assert len(set(serials)) == len(serials)
     assert len({str(one.smbios) for one in pcs}) == len(pcs)
+
+
+def test_a_disk_that_fails_and_one_with_large_sectors() -> None:
+    odd = disk(Bus.VIRTIO, faults=Path("/x/f,1"), sector_bytes=4096)
+    words = " ".join(qemu_command(pc(disks=(odd,)), WIRING))
+    assert "file=blkdebug:/x/f,,1:/x/d" in words
+    assert "logical_block_size=4096,physical_block_size=4096" in words
+    plain = " ".join(qemu_command(pc(disks=(disk(Bus.VIRTIO),)), WIRING))
+    assert "file=/x/d" in plain
+    assert "block_size" not in plain

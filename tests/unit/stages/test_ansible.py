@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from provisioner.stages.ansible import (
     HostRecap,
     Play,
     PlayRecap,
+    _end_leftovers,
     _Listener,
     count_tasks,
     known_hosts_text,
@@ -151,3 +154,20 @@ def test_tasks_of_all_roles_are_counted() -> None:
         if (text := path.read_text())
     )  # fmt: skip
     assert count_tasks(PLAYBOOKS / "site.yml") == listed > 0
+
+
+def test_what_outlives_a_run_that_was_given_up_is_ended(tmp_path: Path) -> None:
+    """Ansible's workers have sessions of their own; other runs' workers are not touched."""
+    folders = (tmp_path / "run", tmp_path / "run2")
+    workers = [
+        subprocess.Popen(["/bin/sleep", "300"], env={"ANSIBLE_HOME": f"{folder}/home"})
+        for folder in folders
+    ]
+    try:
+        _end_leftovers(folders[0])
+        assert workers[0].wait(20) == -signal.SIGKILL
+        assert workers[1].poll() is None
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()

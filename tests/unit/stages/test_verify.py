@@ -136,3 +136,9 @@ def test_promises_come_from_the_folder(promises: Promises) -> None:
     assert [account.login for account in promises.accounts] == ["teacher", "pupil"]
     assert promises.greeting_en.startswith("Welcome")
     assert Promises.model_validate_json(promises.model_dump_json()) == promises
+
+
+def test_half_a_line_of_a_process_that_was_ended_says_nothing() -> None:
+    lines = ['{"id": "hostname", "outcome": "pas', "[]", "17"]
+    verify._raise_if_not_met(lines, MACHINE)
+    assert parse_results(lines) == ()
