@@ -8,7 +8,6 @@ proved.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import hashlib
 import os
@@ -60,6 +59,7 @@ from provisioner.release.manifest import list_files, write_manifest
 from provisioner.run import run
 from provisioner.stages.image import BiosLoader, judge_image
 from provisioner.swarm.torrent import TORRENT
+from tests import mounts
 from tests.unit.agent.conftest import make_disk
 from tests.unit.agent.station import StubStation
 
@@ -68,7 +68,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for loop devices and mounts"),
 ]
 DISK_BYTES = 3 * 10**9
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000  # linux/sched.h, linux/mount.h
 TOOLS = ["sfdisk", "mkfs.vfat", "mkfs.ext4", "mount", "umount", "lsblk"]
 
 
@@ -179,16 +178,11 @@ class Bench:
 def own_mounts() -> Iterator[None]:
     """A mount namespace of our own: a copy that another program takes of the common one would
     keep our file systems busy after we unmounted them."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    folder = Path.cwd()
-    before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    private = ctypes.c_ulong(MS_REC | MS_PRIVATE)
-    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, private, None):
-        pytest.skip(f"no mount namespace here: {os.strerror(ctypes.get_errno())}")
-    yield
-    assert libc.setns(before, CLONE_NEWNS) == 0
-    os.close(before)
-    os.chdir(folder)
+    try:
+        with mounts.own_mounts():
+            yield
+    except mounts.NoNamespaceError as error:
+        pytest.skip(f"no mount namespace here: {error}")
 
 
 @pytest.fixture
