@@ -144,6 +144,10 @@ EVENTS: dict[str, Happening] = {
     ),
     "order-given": Happening(mark("order given"), mark("Ordered: {stage} {disk}")),
     "needs-hand": Happening(mark("needs a hand"), mark("Needs a hand: {message}")),
+    "sleep-offered": Happening(
+        mark("told to sleep"), mark("Told to sleep for a moment, so that its disk is released")
+    ),
+    "memory-test": Happening(mark("memory test ordered"), mark("A long memory test was ordered")),
     "try-again": Happening(mark("told to try again"), mark("Told to try again")),
     "disk-chosen": Happening(mark("disk chosen"), mark("Disk chosen: {disk}")),
 }
@@ -180,6 +184,16 @@ PROBLEMS: dict[str, Trouble] = {
     "WipeRefusedError": Trouble(
         mark("The disk cannot be erased as demanded"),
         mark("Read the reason below. Take the disk out, or have the cause removed."),
+    ),
+    "DriveFrozenError": Trouble(
+        mark("The firmware has frozen the disk"),
+        mark("Let the machine sleep for a moment; if it does not wake, press its power button."),
+    ),
+    "memory-test": Trouble(
+        mark("A long memory test was ordered"),
+        mark(
+            "Switch it off and on. After a full pass press “Try again”, then switch it off and on."
+        ),
     ),
     "ImageMismatchError": Trouble(
         mark("What is on the disk differs from the release"),
