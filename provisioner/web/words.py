@@ -90,6 +90,39 @@ LOOK_FOR: dict[str, str] = {
     "case": mark("Case: closed, clean, no sharp edge, the fans turn quietly"),
 }
 
+# Rules of the grade (model.grade), what they may say besides figures, and where they come from.
+RULES: dict[str, str] = {
+    "tests": mark("tests"),
+    "disk's own verdict": mark("the disk's own verdict"),
+    "reallocated sectors (5)": mark("reallocated sectors (5)"),
+    "uncorrectable errors (187)": mark("uncorrectable errors (187)"),
+    "command timeouts (188)": mark("command timeouts (188)"),
+    "pending sectors (197)": mark("pending sectors (197)"),
+    "offline uncorrectable (198)": mark("offline uncorrectable (198)"),
+    "hours in use": mark("hours in use"),
+    "per cent of its life used": mark("per cent of its life used"),
+    "NVMe critical warning": mark("NVMe critical warning"),
+    "NVMe media errors": mark("NVMe media errors"),
+    "looked at by a person": mark("looked at by a person"),
+    "screen": mark("screen"),
+    "keyboard": mark("keyboard"),
+    "ports": mark("ports"),
+    "sound": mark("sound"),
+    "case": mark("case"),
+}
+SAW: dict[str, str] = {
+    "nothing was tested": mark("nothing was tested"),
+    "it says that it is failing": mark("it says that it is failing"),
+    "it cannot be read": mark("it cannot be read"),
+    "the disk does not tell": mark("the disk does not tell"),
+    "a person found it bad": mark("a person found it bad"),
+}
+SOURCES: dict[str, str] = {
+    "Backblaze": mark("Backblaze"),
+    "splunk-smartmon on Backblaze's figures": mark("splunk-smartmon on Backblaze's figures"),
+    "house": mark("this house's rule"),
+}
+
 DISK_RULES: dict[str, str] = {
     DiskRule.ONLY: mark("The only disk; ask me when there are two"),
     DiskRule.SOLID_STATE: mark("The solid-state disk (SSD)"),

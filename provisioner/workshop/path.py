@@ -13,7 +13,14 @@ import time
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provisioner.errors import DiskChoiceError, ProvisionerError, UnreachableError
+from provisioner import asset_tag
+from provisioner.errors import (
+    DiskChoiceError,
+    NotFoundError,
+    ProvisionerError,
+    UnreachableError,
+    nearest,
+)
 from provisioner.lifecycle import (
     MAX_INTERRUPTIONS,
     Milestone,
@@ -246,6 +253,12 @@ def _remember_image(machine: MachineRow, evidence: ImageEvidence) -> None:
     machine.installed_key = evidence.installed_key
     machine.ssh_host_keys = list(evidence.ssh_host_keys)
     machine.live_starts = 0
+
+
+def unknown_tag(session: Session, tag: str) -> NotFoundError:
+    """The error for a tag that nobody carries, with the nearest one that somebody does."""
+    tags = [name for name in session.scalars(select(MachineRow.asset_tag)) if name]
+    return NotFoundError(asset_tag.explain_unknown(tag, tags), nearest(tag.upper(), tags))
 
 
 def machine_by_tag(session: Session, tag: str) -> MachineRow | None:

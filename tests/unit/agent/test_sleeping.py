@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.agent import sleeping, wipe
+from provisioner.agent.disk import OpenDisk
 from provisioner.agent.journey import Journey
 from provisioner.errors import DriveFrozenError, WipeRefusedError
 from provisioner.model.erasure import AtaSecurity, DriveFacts, Refusal, WipeMethod
@@ -89,7 +90,7 @@ def test_nobody_sleeps_unless_it_was_offered(thaw: bool, monkeypatch: pytest.Mon
 
 def test_a_frozen_drive_is_told_from_other_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     work = WipeWork(disk=DiskRef.of(DISK), samples=1, method=WipeMethod.ATA_SECURITY_ERASE)
-    target = wipe.OpenDisk(DISK, Path("/nonexistent"), -1)
+    target = OpenDisk(DISK, Path("/nonexistent"), -1)
     monkeypatch.setattr(wipe, "read_disks", lambda: (DISK,))
     monkeypatch.setattr(wipe, "read_facts", lambda *_: FACTS)
     for frozen in (True, False):
