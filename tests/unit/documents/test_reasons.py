@@ -29,7 +29,7 @@ def reasons_in_code() -> list[str]:
         for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text())):
             if isinstance(node, ast.FunctionDef) and node.name in functions:
                 docstring = ast.get_docstring(node, clean=False)
-                found |= {text for text in _texts(node) if text and text != docstring}
+                found |= {text for text in _texts(node) if text.strip() and text != docstring}
     assert len(found) > 25
     return sorted(found)
 

@@ -24,10 +24,10 @@ class ClientDoor:
         return self._client.get(f"/api/v1/{path}", params=query).json()
 
     def get_text(self, path: str) -> str:
-        return self._client.get(f"/api/v1/{path}").text
+        return str(self._client.get(f"/api/v1/{path}").text)
 
     def get_bytes(self, path: str) -> bytes:
-        return self._client.get(f"/api/v1/{path}").content
+        return bytes(self._client.get(f"/api/v1/{path}").content)
 
     def post(self, path: str, body: Any = None) -> Any:
         answer = self._client.post(f"/api/v1/{path}", json=body)
