@@ -13,6 +13,7 @@ only one that nobody carries is asked for its check character.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from string import Formatter
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -65,6 +66,20 @@ def mistyped(pattern: str, tag: str) -> bool:
     if not pattern.endswith("{check}") or len(solid) < 2:
         return False
     return check_character(solid[:-1]) != solid[-1]
+
+
+def explain_unknown(tag: str, known: Sequence[str]) -> str:
+    """What is said of a tag that nobody carries, among those that somebody does.
+
+    Where every known tag ends with its check character, so would this one: if it does not fit,
+    it was mistyped. One tag may fit by accident (1 in 36), so it takes two to say so.
+    """
+    pattern = "{number}{check}"
+    checked = len(known) > 1 and not any(mistyped(pattern, one) for one in known)
+    if checked and mistyped(pattern, tag):
+        solid = _solid(tag.upper())
+        return f"“{tag}” is mistyped: its check character would not be “{solid[-1]}”."
+    return f"There is no machine “{tag}”."
 
 
 def _solid(text: str) -> str:

@@ -63,6 +63,10 @@ class WipeRefusedError(ProvisionerError):
     """A disk cannot be erased as its batch demands; a person decides what becomes of it."""
 
 
+class DriveFrozenError(WipeRefusedError):
+    """The firmware has frozen the drive's commands; a person may let the machine sleep."""
+
+
 class ImageMismatchError(ProvisionerError):
     """What was read back is not what the manifest says."""
 

@@ -25,8 +25,14 @@ from provisioner.agent.drive import read_facts
 from provisioner.agent.drive_erase import erase_by_drive
 from provisioner.agent.journey import Journey
 from provisioner.agent.lsblk import read_disks
+from provisioner.agent.sleeping import thaw
 from provisioner.agent.smart import read_reading
-from provisioner.errors import DiskFaultError, ProofMissingError, WipeRefusedError
+from provisioner.errors import (
+    DiskFaultError,
+    DriveFrozenError,
+    ProofMissingError,
+    WipeRefusedError,
+)
 from provisioner.model.erasure import DriveFacts, Refusal, WipeMethod, choose_method
 from provisioner.model.hardware import DiskRef, Transport
 from provisioner.model.order import WipeWork
@@ -71,6 +77,8 @@ def wipe(work: WipeWork, journey: Journey) -> WipeEvidence:
     Raises DiskChoiceError, DiskFaultError, OSError, and WipeRefusedError before anything is
     written when the disk cannot be erased as demanded.
     """
+    if work.thaw:
+        thaw(work.disk)
     with opened_exclusively(work.disk) as target:
         plan = make_plan(target, work)
         evidence = wipe_open(target, work, journey, plan)
@@ -82,7 +90,8 @@ def make_plan(target: OpenDisk, work: WipeWork) -> Plan:
     facts = read_facts(target.disk, read_disks())
     method = choose_method(facts, work.level, work.method)
     if isinstance(method, Refusal):
-        raise WipeRefusedError(method.reason, f"Nothing was written. {method.hint}")
+        kind = DriveFrozenError if method.frozen else WipeRefusedError
+        raise kind(method.reason, f"Nothing was written. {method.hint}")
     return Plan(method, facts, read_reading(target.path))
 
 

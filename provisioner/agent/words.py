@@ -55,6 +55,10 @@ PROBLEMS: dict[str, tuple[Words, str]] = {
         Words("This disk cannot be erased as demanded", "无法按要求擦除这块硬盘"),
         "请取出硬盘，或请技术人员排除原因。",
     ),
+    "DriveFrozenError": (
+        Words("The firmware has frozen this disk", "固件已冻结这块硬盘"),
+        "请在控制台上让这台电脑休眠片刻，或在开机时短暂拔下硬盘电源线。",
+    ),
     "ImageMismatchError": (
         Words("The data did not arrive whole", "数据不一致"),
         "请再试一次；如果重复出现，请检测或更换内存和硬盘。",

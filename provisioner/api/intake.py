@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response, Security
 from pydantic import Field
 
-from provisioner.api import problems
+from provisioner.api import problems, reading, views
 from provisioner.api.auth import API_ACTOR
 from provisioner.api.operator import BEARER, PREFIX, Number, TheStation, Word
 from provisioner.documents import certificates
@@ -19,7 +19,7 @@ from provisioner.errors import WrongStateError
 from provisioner.model.base import Model, ShortText
 from provisioner.model.certificate import BatchCertificate, Paper
 from provisioner.model.grade import Letter, Looked
-from provisioner.workshop import desk, grades, recognition
+from provisioner.workshop import desk, errands, grades, recognition
 from provisioner.workshop.grades import MachineGrade
 from provisioner.workshop.station import Station
 
@@ -181,6 +181,30 @@ def certificate_as_pdf(
 )
 def certificate_as_table(station: TheStation, certificate: Word) -> Response:
     return table(station, certificate)
+
+
+@router.post(
+    "/machines/{tag}/let-sleep",
+    tags=["machines"],
+    summary="Let it sleep for ten seconds before it erases, so that a frozen disk is released",
+    responses=_CHANGES,
+)
+def let_sleep(station: TheStation, tag: Word) -> views.MachineView:
+    with station.database.transaction() as session:
+        errands.let_sleep(station, session, tag, API_ACTOR)
+        return reading.machine(station, session, tag)
+
+
+@router.post(
+    "/machines/{tag}/memory-test",
+    tags=["machines"],
+    summary="Start memtest86+ at its next start over the network, until it is told to try again",
+    responses=_CHANGES,
+)
+def test_memory(station: TheStation, tag: Word) -> views.MachineView:
+    with station.database.transaction() as session:
+        errands.test_memory(station, session, tag, API_ACTOR)
+        return reading.machine(station, session, tag)
 
 
 @router.get(

@@ -38,6 +38,7 @@ KINDS: dict[type[errors.ProvisionerError], tuple[str, HTTPStatus, str]] = {
     errors.DiskChoiceError: ("disk-choice", _S.CONFLICT, "A person must choose the disk"),
     errors.DiskFaultError: ("disk-fault", _S.CONFLICT, "A disk is faulty"),
     errors.WipeRefusedError: ("wipe-refused", _S.CONFLICT, "A disk cannot be erased as demanded"),
+    errors.DriveFrozenError: ("drive-frozen", _S.CONFLICT, "A drive's commands are frozen"),
     errors.ImageMismatchError: ("image-mismatch", _S.CONFLICT, "Data differ from the release"),
     errors.ProofMissingError: ("proof-missing", _S.CONFLICT, "This is not proved"),
     errors.WrongStateError: ("wrong-state", _S.CONFLICT, "This does not fit now"),

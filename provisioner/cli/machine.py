@@ -21,7 +21,7 @@ from provisioner.cli.output import (
 from provisioner.cli.shape import Contents
 from provisioner.lifecycle import RunState, Verb
 from provisioner.stages.choose_disk import describe
-from provisioner.workshop import desk, recognition
+from provisioner.workshop import desk, errands, recognition
 from provisioner.workshop.passport import seal_passport
 
 STYLES = {"fail": "bold red", "ask": "bold yellow", "done": "green", "work": "cyan"}
@@ -87,6 +87,27 @@ def try_again(office: Office, tag: str) -> None:
     with office.transaction() as session:
         desk.try_again(office.station, session, tag, office.actor)
     click.echo(f"{tag.upper()} goes on.")
+
+
+@group.command("let-sleep")
+@click.argument("tag")
+@pass_office
+def let_sleep(office: Office, tag: str) -> None:
+    """Let it sleep for ten seconds before it erases: that releases a frozen disk."""
+    with office.transaction() as session:
+        errands.let_sleep(office.station, session, tag, office.actor)
+    click.echo(f"{printable(tag).upper()} sleeps and wakes. If not, press its power button.")
+
+
+@group.command("test-memory")
+@click.argument("tag")
+@pass_office
+def test_memory(office: Office, tag: str) -> None:
+    """Start memtest86+ at its next start, until “try-again”."""
+    with office.transaction() as session:
+        machine = errands.test_memory(office.station, session, tag, office.actor)
+        hint = str((machine.needs_hand or {}).get("hint", ""))
+    click.echo(hint)
 
 
 @group.command("use-disk")

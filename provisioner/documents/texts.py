@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from provisioner.documents.chinese import ZH
+from provisioner.documents.reasons import in_chinese
 from provisioner.model.certificate import BatchMachine, WeightBasis
 
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
@@ -35,6 +36,10 @@ class Texts:
     def text(self, english: str, **values: object) -> str:
         found = ZH.get(english, english) if self.language == "zh" else english
         return found.format(**values) if values else found
+
+    def reason(self, reason: str) -> str:
+        """Why a disk was not erased; the certificate's own words are English."""
+        return in_chinese(reason) if self.language == "zh" else reason
 
     def size(self, count: int) -> str:
         """Bytes in the units that are printed on disks (powers of 1000)."""

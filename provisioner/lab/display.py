@@ -93,6 +93,8 @@ def evidence_table(summary: dict[str, Any]) -> None:
         same = disk["sha256_before"] == disk["sha256_after"]
         table.add_row("bystander", disk["serial"], "untouched" if same else "CHANGED", "",
                       disk["sha256_after"][:16])  # fmt: skip
+    for paper in summary.get("certificates", ()):
+        table.add_row("certificate", paper["about"], paper["number"], "", paper["file"])
     Console().print(table)
 
 

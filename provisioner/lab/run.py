@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.errors import ProofMissingError, ProvisionerError
+from provisioner.lab import papers
 from provisioner.lab.display import Display, evidence_table
 from provisioner.lab.workshop import VirtualWorkshop
 from provisioner.lifecycle import WORKSHOP_GOAL
@@ -52,7 +53,13 @@ def run_lab(settings: Settings, options: LabOptions) -> None:
             workshop.power_on()
             failure = _watch(workshop, display, options)
             summary = _summary(workshop, before, time.monotonic() - began)
-            _write(workshop, summary, options)
+            tags = [machine["asset_tag"] for machine in summary["machines"]]
+            papers.write_passports(workshop.station, tags, options.passports)
+            if not failure:
+                summary["certificates"] = papers.write_certificates(
+                    workshop.station, tags, "lab", options.passports
+                )
+            _write(summary, options)
             display.close()
             evidence_table(summary)
             if options.keep:
@@ -96,12 +103,7 @@ def _summary(workshop: VirtualWorkshop, before: dict[str, str], seconds: float) 
     return summary
 
 
-def _write(workshop: VirtualWorkshop, summary: dict[str, Any], options: LabOptions) -> None:
-    options.passports.mkdir(parents=True, exist_ok=True)
-    for machine in summary["machines"]:
-        tag = machine["asset_tag"]
-        sealed = workshop.station.get(f"machines/{tag}/passport")
-        (options.passports / f"{tag}.json").write_text(json.dumps(sealed, indent=2) + "\n")
+def _write(summary: dict[str, Any], options: LabOptions) -> None:
     if options.summary is not None:
         text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
         options.summary.write_text(text)

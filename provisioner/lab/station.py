@@ -113,6 +113,10 @@ class LabStation:
         """GET a resource as it was sent, byte for byte: for what is signed."""
         return str(self._request("GET", path).data.decode())
 
+    def get_bytes(self, path: str) -> bytes:
+        """GET a document, for example a PDF."""
+        return bytes(self._request("GET", path).data)
+
     def post(self, path: str, body: Any = None) -> Any:
         """POST JSON to an operator's resource; the answer's JSON."""
         return self._request("POST", path, json=body if body is not None else {}).json()

@@ -90,6 +90,7 @@ class Refusal:
 
     reason: str
     hint: str
+    frozen: bool = False  # a moment without power would help
 
 
 # The quickest that is sound comes first. For a rotating disk nothing but writing helps.
@@ -100,8 +101,8 @@ _PURGES = (
 )  # fmt: skip
 _SECURITY = (WipeMethod.ATA_SECURITY_ERASE, WipeMethod.ATA_SECURITY_ERASE_ENHANCED)
 _MEND_FROZEN = (
-    "Let the machine sleep and wake (or pull the disk's power for a moment while it runs), "
-    "then press “try again”."
+    "Let the machine sleep for a moment (its page on the dashboard offers it), or pull the disk's "
+    "power for a moment while it runs and press “try again”."
 )
 
 
@@ -172,7 +173,7 @@ def _wanted(facts: DriveFacts, demanded: WipeLevel, wanted: WipeMethod) -> WipeM
 def _obstacle(facts: DriveFacts, method: WipeMethod) -> Refusal | None:
     """What stands in the way of this method only."""
     if method in _SECURITY and facts.security.frozen:
-        return Refusal("The firmware has frozen the disk's security commands.", _MEND_FROZEN)
+        return Refusal("The firmware has frozen the disk's security commands.", _MEND_FROZEN, True)
     if method in _SECURITY and facts.security.expired:
         return Refusal(
             "The disk's counter of password attempts has run out.",
@@ -184,7 +185,7 @@ def _obstacle(facts: DriveFacts, method: WipeMethod) -> Refusal | None:
             "Ask the donor for the password, or take the disk out to be destroyed.",
         )
     if method.startswith("ata-sanitize-") and facts.sanitize_frozen:
-        return Refusal("The firmware has frozen the disk's sanitize commands.", _MEND_FROZEN)
+        return Refusal("The firmware has frozen the disk's sanitize commands.", _MEND_FROZEN, True)
     if method.startswith("nvme-") and not facts.alone:
         return Refusal(
             "The drive holds more than one disk (namespace), and this would erase all of them.",

@@ -51,6 +51,7 @@ class WipeWork(Model):
     level: WipeLevel = WipeLevel.CLEAR
     samples: int = Field(gt=0, le=1_000_000)
     full: bool = False
+    thaw: bool = Field(False, description="sleep first if the drive is frozen; a person offers it")
 
 
 class ImageWork(Model):

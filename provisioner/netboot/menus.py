@@ -20,6 +20,8 @@ from provisioner.templating import render
 
 KERNEL_PATH = "/live/vmlinuz"
 INITRD_PATH = "/live/initrd.img"
+MEMORY_TEST_PATH = "/live/netboot/memtest"  # 64.bin for BIOS, 64.efi and 32.efi for UEFI
+OFFER_S = 2  # how long a key for the memory test is waited for
 IPXE_PATH = "/boot/boot.ipxe"
 GRUB_PATH = "/boot/grub.cfg"
 
@@ -35,11 +37,15 @@ _MESSAGE_CHARACTERS = re.compile(r"[^A-Za-z0-9 .,:/()+_-]")
 
 
 class BootAction(StrEnum):
-    """`live`: boot the live environment. `local`: the own disk. `wait`: ask again later."""
+    """`live`: boot the live environment. `local`: the own disk. `wait`: ask again later.
+
+    `memory-test`: memtest86+, which runs until the machine is switched off.
+    """
 
     LIVE = "live"
     LOCAL = "local"
     WAIT = "wait"
+    MEMORY_TEST = "memory-test"
 
 
 class BootDecision(Model):
@@ -116,6 +122,10 @@ def _values(decision: BootDecision, settings: NetbootSettings, mac: str) -> dict
         "url": settings.station_url,
         "kernel": KERNEL_PATH,
         "initrd": INITRD_PATH,
+        "memory_test": MEMORY_TEST_PATH,
+        "offer_s": OFFER_S,
+        # What reads a command line of memtest86+'s own; all else means nothing to it.
+        "consoles": [word for word in decision.arguments if word.startswith("console=")],
         "ipxe_path": IPXE_PATH,
     }
 

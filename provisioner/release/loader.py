@@ -32,17 +32,24 @@ from provisioner.release.licences import read_licence
 from provisioner.release.packages import Deb, Packages, PrivateApt
 from provisioner.run import run
 
-GENERATION = 2
+GENERATION = 3
 NAMES = (
     "base-files", "grub-common", "grub-pc-bin", "grub-efi-ia32-bin", "grub-efi-amd64-signed",
-    "shim-signed", "shim-helpers-amd64-signed", "ipxe",
+    "shim-signed", "shim-helpers-amd64-signed", "ipxe", "memtest86+",
 )  # fmt: skip
 # Packages of which something ends up in a release; the others only serve to make it.
 SHIPPED = {
     "grub-pc-bin", "grub-efi-ia32-bin", "grub-efi-ia32-unsigned", "grub-efi-amd64-signed",
-    "shim-signed", "shim-helpers-amd64-signed", "ipxe",
+    "shim-signed", "shim-helpers-amd64-signed", "ipxe", "memtest86+",
 }  # fmt: skip
 GRUB, SHIM, IPXE = Path("usr/lib/grub"), Path("usr/lib/shim"), Path("usr/lib/ipxe")
+# What memtest86+ is called in its package and on the network (netboot.menus): all of them are
+# Linux kernels in form, those for UEFI are programs of UEFI as well.
+MEMORY_TESTS = {
+    "memtest86+x64.bin": "memtest64.bin",
+    "memtest86+x64.efi": "memtest64.efi",
+    "memtest86+ia32.efi": "memtest32.efi",
+}
 SIGNED = GRUB / "x86_64-efi-signed"
 # GRUB looks for grub.cfg in its prefix: on the second partition of the disk it started from…
 DISK_PREFIX_BIOS = "(,gpt2)/EFI/debian"
@@ -169,11 +176,22 @@ def _make_live(tools: Path, out: Path) -> None:
     shutil.copyfile(tools / SHIM / "shimx64.efi.signed", out / "shimx64.efi")
     shutil.copyfile(tools / SHIM / "mmx64.efi.signed", out / "mmx64.efi")
     _mkimage(tools, "i386-efi", NET_PREFIX, (*COMMON, *ON_EFI, *ON_NET), out / "bootia32.efi")
+    _copy_memory_tests(tools / "boot", out)
     for name in ("grubx64.efi", "shimx64.efi", "mmx64.efi"):
         check_pe(out / name, X64, signed=True)
     check_pe(out / "bootia32.efi", IA32, signed=False)
     if (out / "undionly.kpxe").stat().st_size < 10_000:
         raise ProofMissingError("undionly.kpxe is not iPXE.")
+
+
+def _copy_memory_tests(source: Path, out: Path) -> None:
+    """memtest86+ for each firmware. Raises ProofMissingError when a file is something else."""
+    for name, ours in MEMORY_TESTS.items():
+        shutil.copyfile(source / name, out / ours)
+        if (out / ours).read_bytes()[0x202:0x206] != b"HdrS":  # Linux/x86 boot protocol
+            raise ProofMissingError(f"{name} is not what a loader can start.")
+    check_pe(out / "memtest64.efi", X64, signed=False)
+    check_pe(out / "memtest32.efi", IA32, signed=False)
 
 
 def _mkimage(tools: Path, form: str, prefix: str, modules: Sequence[str], out: Path) -> None:

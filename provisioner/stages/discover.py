@@ -12,7 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provisioner.model.hardware import Hardware
-from provisioner.model.identity import Identifiers, Likeness, Value, compare, identifiers
+from provisioner.model.identity import (
+    Identifiers,
+    Likeness,
+    Value,
+    compare,
+    identifiers,
+    is_placeholder,
+)
 
 MANY_MACHINES, MANY_DISKS = 2, 3
 
@@ -75,15 +82,37 @@ def match_among(mine: Identifiers, others: Mapping[int, Identifiers]) -> Match:
 def changes(before: Hardware, after: Hardware) -> list[Change]:
     """What was exchanged in a machine that is known to be the same. Added memory is no exchange."""
     old, new = identifiers(before), identifiers(after)
-    found = []
-    board = [(one, two) for one, two in ((old.board_serial, new.board_serial),
-             (old.uuid, new.uuid)) if one and two]  # fmt: skip
-    if board and all(one != two for one, two in board):
-        found.append(Change("board", tuple(b[0] for b in board), tuple(b[1] for b in board)))
+    found = _board_change(before, after)
     for part, was, now in (("network", old.macs, new.macs), ("disk", old.disks, new.disks)):
         if was != now:
             found.append(Change(part, tuple(sorted(was - now)), tuple(sorted(now - was))))
     return found
+
+
+def _board_change(before: Hardware, after: Hardware) -> list[Change]:
+    """Another board: it says something else of itself, or it came with another network card and
+    says nothing where the old one did, or the other way round (many boards are never named).
+
+    Firmware that was reset may forget a serial, too; then the on-board card is the same.
+    """
+    old, new = identifiers(before), identifiers(after)
+    pairs = ((old.board_serial, new.board_serial), (old.uuid, new.uuid))
+    both = [(one, two) for one, two in pairs if one and two]
+    was, now = (tuple(value for value in side if value) for side in zip(*pairs, strict=True))
+    another_model = _board_model(before) != _board_model(after)
+    if both:
+        replaced = all(one != two for one, two in both)
+    else:
+        replaced = bool(was or now or another_model) and old.macs.isdisjoint(new.macs)
+        replaced = replaced and bool(old.macs and new.macs)
+    if not replaced:
+        return []
+    return [Change("board", was or (_board_model(before),), now or (_board_model(after),))]
+
+
+def _board_model(hardware: Hardware) -> str:
+    names = (hardware.smbios.board_vendor, hardware.smbios.board_product)
+    return " ".join(name for name in names if not is_placeholder(name))
 
 
 def _shared(known: Iterable[Identifiers]) -> frozenset[Value]:

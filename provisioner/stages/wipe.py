@@ -13,13 +13,14 @@ from provisioner.model.record import Sample, WipeEvidence
 SMALLEST_DISK, LARGEST_DISK = 10**6, 10**15  # bytes
 
 
-def wipe_work(target: DiskRef, policy: Policy) -> WipeWork:
+def wipe_work(target: DiskRef, policy: Policy, *, thaw: bool = False) -> WipeWork:
     return WipeWork(
         disk=target,
         method=policy.wipe,
         level=policy.wipe_level,
         samples=policy.wipe_samples,
         full=policy.wipe_read_back_all,
+        thaw=thaw,
     )
 
 

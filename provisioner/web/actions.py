@@ -17,7 +17,7 @@ from provisioner.model.batch import BatchPlan
 from provisioner.web.forms import Fields, OwnForm, read_own_form
 from provisioner.web.page import TheVisitor, Visitor
 from provisioner.web.pages import batches_page
-from provisioner.workshop import desk, recognition
+from provisioner.workshop import desk, errands, recognition
 
 # The dependency of the whole router: no form of it can be forgotten.
 router = APIRouter(include_in_schema=False, dependencies=[Depends(read_own_form)])
@@ -55,6 +55,20 @@ def close_batch(visitor: TheVisitor, name: Word) -> Response:
 def try_again(visitor: TheVisitor, tag: Word) -> Response:
     with visitor.station.database.transaction() as session:
         desk.try_again(visitor.station, session, tag, DASHBOARD_ACTOR)
+    return _to(f"/machines/{tag}")
+
+
+@router.post("/machines/{tag}/let-sleep")
+def let_sleep(visitor: TheVisitor, tag: Word) -> Response:
+    with visitor.station.database.transaction() as session:
+        errands.let_sleep(visitor.station, session, tag, DASHBOARD_ACTOR)
+    return _to(f"/machines/{tag}")
+
+
+@router.post("/machines/{tag}/memory-test")
+def test_memory(visitor: TheVisitor, tag: Word) -> Response:
+    with visitor.station.database.transaction() as session:
+        errands.test_memory(visitor.station, session, tag, DASHBOARD_ACTOR)
     return _to(f"/machines/{tag}")
 
 

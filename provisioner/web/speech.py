@@ -85,6 +85,23 @@ class Speech:
         """What a person looks at on the checklist."""
         return self.text(words.LOOK_FOR.get(part, part))
 
+    def rule(self, rule: str) -> str:
+        """The name of a rule of the grade: a test's, or one of its own."""
+        return self.text(words.RULES[rule]) if rule in words.RULES else self.part(rule)
+
+    def saw(self, saw: str) -> str:
+        """What a rule saw. A test's own figures stay as the machine wrote them."""
+        head, colon, rest = saw.partition(": ")
+        if head == "not yet":
+            parts = (self.text(words.RULES.get(part, part)) for part in rest.split(", "))
+            return self.text("not yet: {parts}", parts=", ".join(parts))
+        if colon and head in words.CHECK_OUTCOMES:
+            return f"{self.text(words.CHECK_OUTCOMES[head])}: {rest}"
+        return self.text(words.SAW.get(saw, saw))
+
+    def source(self, source: str) -> str:
+        return self.text(words.SOURCES.get(source, source))
+
     def step(self, step: str) -> str:
         """What is done this second; Ansible writes “3/14 role : Task”, and its tasks are texts."""
         match = _STEP.match(step)

@@ -90,6 +90,39 @@ LOOK_FOR: dict[str, str] = {
     "case": mark("Case: closed, clean, no sharp edge, the fans turn quietly"),
 }
 
+# Rules of the grade (model.grade), what they may say besides figures, and where they come from.
+RULES: dict[str, str] = {
+    "tests": mark("tests"),
+    "disk's own verdict": mark("the disk's own verdict"),
+    "reallocated sectors (5)": mark("reallocated sectors (5)"),
+    "uncorrectable errors (187)": mark("uncorrectable errors (187)"),
+    "command timeouts (188)": mark("command timeouts (188)"),
+    "pending sectors (197)": mark("pending sectors (197)"),
+    "offline uncorrectable (198)": mark("offline uncorrectable (198)"),
+    "hours in use": mark("hours in use"),
+    "per cent of its life used": mark("per cent of its life used"),
+    "NVMe critical warning": mark("NVMe critical warning"),
+    "NVMe media errors": mark("NVMe media errors"),
+    "looked at by a person": mark("looked at by a person"),
+    "screen": mark("screen"),
+    "keyboard": mark("keyboard"),
+    "ports": mark("ports"),
+    "sound": mark("sound"),
+    "case": mark("case"),
+}
+SAW: dict[str, str] = {
+    "nothing was tested": mark("nothing was tested"),
+    "it says that it is failing": mark("it says that it is failing"),
+    "it cannot be read": mark("it cannot be read"),
+    "the disk does not tell": mark("the disk does not tell"),
+    "a person found it bad": mark("a person found it bad"),
+}
+SOURCES: dict[str, str] = {
+    "Backblaze": mark("Backblaze"),
+    "splunk-smartmon on Backblaze's figures": mark("splunk-smartmon on Backblaze's figures"),
+    "house": mark("this house's rule"),
+}
+
 DISK_RULES: dict[str, str] = {
     DiskRule.ONLY: mark("The only disk; ask me when there are two"),
     DiskRule.SOLID_STATE: mark("The solid-state disk (SSD)"),
@@ -144,6 +177,10 @@ EVENTS: dict[str, Happening] = {
     ),
     "order-given": Happening(mark("order given"), mark("Ordered: {stage} {disk}")),
     "needs-hand": Happening(mark("needs a hand"), mark("Needs a hand: {message}")),
+    "sleep-offered": Happening(
+        mark("told to sleep"), mark("Told to sleep for a moment, so that its disk is released")
+    ),
+    "memory-test": Happening(mark("memory test ordered"), mark("A long memory test was ordered")),
     "try-again": Happening(mark("told to try again"), mark("Told to try again")),
     "disk-chosen": Happening(mark("disk chosen"), mark("Disk chosen: {disk}")),
 }
@@ -180,6 +217,16 @@ PROBLEMS: dict[str, Trouble] = {
     "WipeRefusedError": Trouble(
         mark("The disk cannot be erased as demanded"),
         mark("Read the reason below. Take the disk out, or have the cause removed."),
+    ),
+    "DriveFrozenError": Trouble(
+        mark("The firmware has frozen the disk"),
+        mark("Let the machine sleep for a moment; if it does not wake, press its power button."),
+    ),
+    "memory-test": Trouble(
+        mark("A long memory test was ordered"),
+        mark(
+            "Switch it off and on. After a full pass press “Try again”, then switch it off and on."
+        ),
     ),
     "ImageMismatchError": Trouble(
         mark("What is on the disk differs from the release"),

@@ -9,6 +9,7 @@ from provisioner.lifecycle import Milestone, RunState, Verb, needs_live_environm
 from provisioner.netboot.menus import BootAction, BootDecision
 from provisioner.settings import Settings
 from provisioner.store.tables import MachineMacRow, MachineRow, RunRow
+from provisioner.workshop.errands import tests_memory
 
 
 def decide_boot(session: Session, settings: Settings, mac: str) -> BootDecision:
@@ -22,6 +23,8 @@ def decide_boot(session: Session, settings: Settings, mac: str) -> BootDecision:
     if row is None:
         return live
     machine = session.get_one(MachineRow, row.machine_id)
+    if tests_memory(machine):
+        return BootDecision(action=BootAction.MEMORY_TEST, arguments=arguments)
     if needs_live_environment(Milestone(machine.milestone)):
         return live
     return BootDecision(action=BootAction.LOCAL, esp_uuid=_esp(session, machine))

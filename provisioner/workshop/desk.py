@@ -21,7 +21,7 @@ from provisioner.store.events import note
 from provisioner.store.tables import BatchRow, MachineRow, now
 from provisioner.workshop import runs
 from provisioner.workshop.enrolment import open_batch
-from provisioner.workshop.path import machine_by_tag, read_manifest
+from provisioner.workshop.path import machine_by_tag, read_manifest, unknown_tag
 from provisioner.workshop.station import Station
 
 # The stages that a person may ask for once more.
@@ -85,8 +85,7 @@ def find_machine(session: Session, tag: str) -> MachineRow:
     """Raises NotFoundError with the nearest asset tag."""
     machine = machine_by_tag(session, tag)
     if machine is None:
-        tags = [name for name in session.scalars(select(MachineRow.asset_tag)) if name]
-        raise NotFoundError(f"There is no machine “{tag}”.", nearest(tag, tags))
+        raise unknown_tag(session, tag)
     return machine
 
 

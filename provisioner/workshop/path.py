@@ -13,7 +13,14 @@ import time
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provisioner.errors import DiskChoiceError, ProvisionerError, UnreachableError
+from provisioner import asset_tag
+from provisioner.errors import (
+    DiskChoiceError,
+    NotFoundError,
+    ProvisionerError,
+    UnreachableError,
+    nearest,
+)
 from provisioner.lifecycle import (
     MAX_INTERRUPTIONS,
     Milestone,
@@ -42,7 +49,7 @@ from provisioner.stages.diagnose import diagnose_work, judge_diagnosis
 from provisioner.stages.image import BiosLoader, image_work, judge_image
 from provisioner.stages.wipe import judge_wipe, wipe_work
 from provisioner.store.events import note
-from provisioner.store.tables import MachineRow, RunRow
+from provisioner.store.tables import EventRow, MachineRow, RunRow
 from provisioner.workshop import runs
 from provisioner.workshop.enrolment import enrol
 from provisioner.workshop.station import Station
@@ -71,7 +78,7 @@ def next_order(station: Station, session: Session, machine: MachineRow, key: str
     if not _may_try_again(session, machine, stage):
         return None
     try:
-        work = _work(station, machine, stage.verb)
+        work = _work(station, session, machine, stage.verb)
     except ProvisionerError as error:
         _ask(session, machine, stage.verb, error)
         return None
@@ -124,7 +131,7 @@ def _may_try_again(session: Session, machine: MachineRow, stage: Stage) -> bool:
     return False
 
 
-def _work(station: Station, machine: MachineRow, verb: Verb) -> AnyWork:
+def _work(station: Station, session: Session, machine: MachineRow, verb: Verb) -> AnyWork:
     assert machine.batch is not None
     policy = Policy.model_validate(machine.batch.policy)
     manifest, digest = read_manifest(station, machine.batch.release)
@@ -132,7 +139,7 @@ def _work(station: Station, machine: MachineRow, verb: Verb) -> AnyWork:
     if verb is Verb.DIAGNOSE:
         return diagnose_work(target, manifest.minimum, time.time(), policy.diagnose)
     if verb is Verb.WIPE:
-        return wipe_work(target, policy)
+        return wipe_work(target, policy, thaw=sleeps_first(session, machine))
     assert machine.asset_tag is not None
     return image_work(
         target=target,
@@ -142,6 +149,16 @@ def _work(station: Station, machine: MachineRow, verb: Verb) -> AnyWork:
         authorized_key=station.ssh_public_key,
         kernel_arguments=station.settings.kernel_arguments,
     )
+
+
+def sleeps_first(session: Session, machine: MachineRow) -> bool:
+    """Whether a person has offered a sleep since the latest wipe before this one began."""
+    offers = select(EventRow.at).where(
+        EventRow.machine_id == machine.id, EventRow.kind == "sleep-offered"
+    )
+    offered = session.scalars(offers.order_by(EventRow.id.desc())).first()
+    last = runs.latest(session, machine, Verb.WIPE)
+    return offered is not None and (last is None or offered > last.started_at)
 
 
 def _target(machine: MachineRow, policy: Policy, manifest: Manifest) -> DiskRef:
@@ -236,6 +253,12 @@ def _remember_image(machine: MachineRow, evidence: ImageEvidence) -> None:
     machine.installed_key = evidence.installed_key
     machine.ssh_host_keys = list(evidence.ssh_host_keys)
     machine.live_starts = 0
+
+
+def unknown_tag(session: Session, tag: str) -> NotFoundError:
+    """The error for a tag that nobody carries, with the nearest one that somebody does."""
+    tags = [name for name in session.scalars(select(MachineRow.asset_tag)) if name]
+    return NotFoundError(asset_tag.explain_unknown(tag, tags), nearest(tag.upper(), tags))
 
 
 def machine_by_tag(session: Session, tag: str) -> MachineRow | None:

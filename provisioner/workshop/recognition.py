@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from provisioner.errors import NotFoundError, WrongStateError, nearest
+from provisioner.errors import NotFoundError, WrongStateError
 from provisioner.lifecycle import Milestone, Verb
 from provisioner.model.hardware import Hardware
 from provisioner.model.identity import identifiers
@@ -20,7 +20,7 @@ from provisioner.stages.discover import Match, changes, find_machine
 from provisioner.store.events import note
 from provisioner.store.tables import MachineKeyRow, MachineMacRow, MachineRow
 from provisioner.workshop import runs
-from provisioner.workshop.path import machine_by_tag
+from provisioner.workshop.path import machine_by_tag, unknown_tag
 from provisioner.workshop.station import Station
 
 WHO = "who"  # the kind of the question, as a problem
@@ -156,8 +156,7 @@ def _discover(session: Session, machine: MachineRow) -> None:
 def _settled(session: Session, tag: str) -> MachineRow:
     machine = machine_by_tag(session, tag)
     if machine is None:
-        tags = [name for name in session.scalars(select(MachineRow.asset_tag)) if name]
-        raise NotFoundError(f"There is no machine “{tag}”.", nearest(tag, tags))
+        raise unknown_tag(session, tag)
     return machine
 
 

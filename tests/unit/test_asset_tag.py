@@ -58,3 +58,17 @@ def test_a_pattern_that_gives_no_tags_is_refused_at_the_start(
     monkeypatch.setenv("PROVISIONER_ASSET_TAG_PATTERN", pattern)
     with pytest.raises(ConfigError, match="asset_tag_pattern"):
         load_settings()
+
+
+def test_a_mistyped_tag_is_told_from_an_unknown_one() -> None:
+    known = [asset_tag.write(PATTERN, number) for number in (1, 2, 3)]
+    wrong = known[0][:-1] + ("A" if known[0][-1] != "A" else "B")
+    said = asset_tag.explain_unknown(wrong.lower(), known)
+    assert wrong.lower() in said and f"would not be “{wrong[-1]}”" in said
+    unknown = asset_tag.write(PATTERN, 9)
+    assert asset_tag.explain_unknown(unknown, known) == f"There is no machine “{unknown}”."
+
+
+@pytest.mark.parametrize("known", [[], ["PC-0001", "PC-0002"]])
+def test_without_check_characters_nothing_is_said_of_them(known: list[str]) -> None:
+    assert asset_tag.explain_unknown("PC-0009", known) == "There is no machine “PC-0009”."

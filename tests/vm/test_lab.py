@@ -6,6 +6,7 @@ test_classroom takes the same way with trouble on it, so the whole run here is m
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -102,6 +103,19 @@ def test_every_machine_has_a_signed_passport(folder: Path, summary: dict[str, An
         sealed = (folder / "passports" / f"{tag}.json").read_text()
         passport, _ = open_envelope(sealed, Passport, trusted=None)
         assert (passport.asset_tag, passport.milestone) == (tag, Milestone.VERIFIED)
+
+
+@pytest.mark.long
+def test_every_erased_disk_has_a_certificate_and_the_donor_has_one(
+    folder: Path, summary: dict[str, Any]
+) -> None:
+    papers = summary["certificates"]
+    tags = [machine["asset_tag"] for machine in summary["machines"]]
+    assert [paper["about"] for paper in papers] == [*tags, "lab"]
+    for paper in papers:
+        file = Path(paper["file"])
+        assert hashlib.sha256(file.read_bytes().rstrip(b"\n")).hexdigest() == paper["sha256"]
+        assert file.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.long

@@ -46,7 +46,6 @@ from tests.unit.agent.conftest import make_disk
 from tests.unit.agent.station import StubStation
 
 DISK_BYTES = 3 * 10**9
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000  # linux/sched.h, linux/mount.h
 TOOLS = ["sfdisk", "mkfs.vfat", "mkfs.ext4", "mount", "umount", "lsblk"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 from collections.abc import Iterator
@@ -14,23 +13,19 @@ from provisioner.agent import image, mounting, partition, target
 from provisioner.agent.disk import opened_exclusively
 from provisioner.model.release import ReleaseKind
 from provisioner.release.build import list_carried
-from tests.integration.agent.bench import CLONE_NEWNS, MS_PRIVATE, MS_REC, Bench, kernel_knows
+from tests import mounts
+from tests.integration.agent.bench import Bench, kernel_knows
 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_mounts() -> Iterator[None]:
     """A mount namespace of our own: a copy that another program takes of the common one would
     keep our file systems busy after we unmounted them."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    folder = Path.cwd()
-    before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    private = ctypes.c_ulong(MS_REC | MS_PRIVATE)
-    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, private, None):
-        pytest.skip(f"no mount namespace here: {os.strerror(ctypes.get_errno())}")
-    yield
-    assert libc.setns(before, CLONE_NEWNS) == 0
-    os.close(before)
-    os.chdir(folder)
+    try:
+        with mounts.own_mounts():
+            yield
+    except mounts.NoNamespaceError as error:
+        pytest.skip(f"no mount namespace here: {error}")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,7 @@ from provisioner.netboot.menus import (
     plain,
 )
 from provisioner.netboot.settings import NetbootSettings
+from provisioner.release.loader import MEMORY_TESTS
 from tests.unit.netboot.test_settings import make
 
 MAC = "52:54:00:aa:00:02"
@@ -69,6 +71,36 @@ def test_grub_boots_the_live_environment() -> None:
     config = grub_config(LIVE, make(), MAC)
     assert "linux (http,10.77.0.1:8080)/live/vmlinuz 'boot=live'" in config
     assert "initrd (http,10.77.0.1:8080)/live/initrd.img" in config
+
+
+MEMORY = BootDecision(action=BootAction.MEMORY_TEST, arguments=("quiet", "console=ttyS0,115200"))
+
+
+def test_a_key_starts_the_memory_test_instead() -> None:
+    ipxe, grub = ipxe_script(LIVE, make(), MAC), grub_config(LIVE, make(), MAC)
+    # On iPXE without the command, and when nobody presses the key, the next line follows.
+    assert re.search(r"^prompt --key 0x1b --timeout 2000 .* && goto memory_test \|\|$", ipxe, re.M)
+    assert ipxe.index("prompt") < ipxe.index("/live/vmlinuz") < ipxe.index(":memory_test")
+    assert grub.index("sleep --interruptible 2") < grub.index("memtest64.efi")
+    assert grub.index("memtest64.efi") < grub.index("/live/vmlinuz")
+
+
+def test_an_ordered_memory_test_starts_nothing_else() -> None:
+    for script in (ipxe_script(MEMORY, make(), MAC), grub_config(MEMORY, make(), MAC)):
+        assert "vmlinuz" not in script and "prompt" not in script and "interruptible" not in script
+        assert "console=ttyS0,115200" in script and "quiet" not in script
+
+
+@pytest.mark.parametrize("decision", [LIVE, MEMORY])
+def test_each_firmware_gets_its_memory_test(decision: BootDecision) -> None:
+    """The names are those that the live environment carries (release.loader)."""
+    ipxe, grub = ipxe_script(decision, make(), MAC), grub_config(decision, make(), MAC)
+    assert "iseq ${platform} pcbios && set memtest /live/netboot/memtest64.bin" in ipxe
+    assert "|| set memtest /live/netboot/memtest64.efi" in ipxe
+    assert 'if [ "${grub_cpu}" = i386 ]; then\n    set memtest=/live/netboot/memtest32.efi' in grub
+    offered = set(re.findall(r"netboot/(memtest[0-9a-z.]+)", ipxe + grub))
+    assert offered == set(MEMORY_TESTS.values())
+    assert "Secure Boot" in grub  # where it is on, this program is refused, and it is said
 
 
 def test_local_on_bios_is_the_first_disk_then_leaving() -> None:

@@ -11,8 +11,9 @@ import pytest
 from provisioner.api.views import EventView
 from provisioner.errors import ConfigError, ProvisionerError
 from provisioner.lifecycle import Milestone, RunState, Verb
+from provisioner.model import grade as grades
 from provisioner.model.batch import DiskRule
-from provisioner.model.record import CheckOutcome, Problem
+from provisioner.model.record import CheckOutcome, Problem, SmartReading
 from provisioner.store.tables import now
 from provisioner.web import words
 from provisioner.web.catalogue import FOLDER, catalogue, read_po
@@ -184,3 +185,21 @@ def test_a_catalogue_is_read_over_several_lines() -> None:
 
 def _fields(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+
+def test_every_rule_of_a_grade_has_words() -> None:
+    """What the rules can say, from the rules themselves: with every limit passed, and none read."""
+    worst = SmartReading(passed=True, **{limit.field: 999_999 for limit in grades.LIMITS})
+    bad = dict.fromkeys(grades.CHECKLIST, grades.Looked.BAD)
+    readings = (worst, SmartReading(passed=True), SmartReading(passed=False), SmartReading())
+    speech = Speech("zh")
+    for smart in readings:
+        for looked in (bad, {}):
+            for reason in grades.grade((), smart, looked).reasons:
+                assert re.search("[\u4e00-\u9fff]", speech.rule(reason.rule)), reason
+                saw = speech.saw(reason.saw)
+                assert saw.isdecimal() or re.search("[\u4e00-\u9fff]", saw), reason
+                assert not re.search("[a-z]{3,}", saw), reason
+                assert re.search("[\u4e00-\u9fff]", speech.source(reason.source)), reason
+    assert speech.saw("warn: 12 MB/s").endswith(": 12 MB/s")
+    assert Speech("en").saw("not yet: screen, case") == "not yet: screen, case"

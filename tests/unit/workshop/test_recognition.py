@@ -93,6 +93,35 @@ def test_the_answer_that_its_board_was_replaced(
     assert again.asset_tag == "PC-0001"
 
 
+def test_a_nameless_board_in_the_place_of_another_is_an_event_too(
+    station: Station, dialogue: Dialogue, batch: str
+) -> None:
+    """Boards without any serial are common; with it came another network card."""
+    Robot(dialogue, hardware(1)).register()
+    Robot(dialogue, hardware(9, disks=hardware(1).disks, smbios=PLAIN_BOARD)).register()
+    answer(station, 2, "PC-0001")
+    assert events(station)["board-replaced"]["old"]
+    assert machines(station) == [("PC-0001", Milestone.ENROLLED)]
+
+
+def test_firmware_that_forgot_its_serial_is_no_new_board(
+    station: Station, dialogue: Dialogue, batch: str
+) -> None:
+    Robot(dialogue, hardware(1)).register()
+    assert Robot(dialogue, hardware(1, smbios=PLAIN_BOARD)).register().asset_tag == "PC-0001"
+    assert "board-replaced" not in events(station)
+
+
+def test_a_mistyped_tag_is_answered_with_the_nearest(
+    station: Station, dialogue: Dialogue, batch: str
+) -> None:
+    Robot(dialogue, hardware(1)).register()
+    Robot(dialogue, other_board(9, hardware(1))).register()
+    with pytest.raises(NotFoundError) as caught:
+        answer(station, 2, "pc-0010")
+    assert caught.value.hint == "Did you mean “PC-0001”?"
+
+
 def test_the_answer_that_the_disk_was_moved(
     station: Station, dialogue: Dialogue, batch: str
 ) -> None:
