@@ -28,9 +28,9 @@ from provisioner.model.order import ImageWork, Order
 from provisioner.model.release import MANIFEST
 from provisioner.model.signed import MAX_ENVELOPE_BYTES, PrivateKey
 from provisioner.model.wire import Surroundings
-from provisioner.swarm.carrier import Nobody
 from provisioner.swarm.fetch import HttpCarrier
 from provisioner.swarm.session import is_available
+from provisioner.swarm.watcher import Nobody
 from tests.bench.loops import attach, detach, kernel_knows
 from tests.unit.agent.conftest import make_disk
 

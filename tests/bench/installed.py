@@ -35,7 +35,7 @@ from provisioner.run import run
 from tests.bench import pairs
 from tests.bench.fan_out import end, line, say
 from tests.bench.loops import attached, kernel_knows, mounted
-from tests.integration.agent.test_imaging import boot_img, core_img
+from tests.integration.agent.bench import boot_img, core_img
 
 ROOT = Path(__file__).parents[2]
 LONG_S = 1800

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from provisioner import run as running
-from provisioner.agent import diagnose, direct, image, mounting, partition, wipe, worker
+from provisioner.agent import diagnose, direct, image, mounting, partition, target, wipe, worker
 from provisioner.agent.disk import choose_disk, opened_exclusively
 from provisioner.agent.layout import Slot
 from provisioner.agent.lsblk import read_disks
@@ -288,7 +288,7 @@ def at(desk: Desk, patch: pytest.MonkeyPatch) -> Iterator[None]:
         return make_hardware(1, disks=(desk.facts,), memory_mib=2048)
 
     opened = functools.partial(opened_exclusively, find=find)
-    for module in (wipe, image):
+    for module in (wipe, image, target):
         patch.setattr(module, "opened_exclusively", opened)
     for holder in (diagnose, image):
         patch.setattr(holder, "read_hardware", look)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.agent import image, partition, wipe
+from provisioner.agent import image, partition, readback, wipe
 from provisioner.agent.direct import Digest
 from provisioner.lifecycle import Verb
 from tests.vm.faults.conftest import MakeDesk
@@ -53,9 +53,10 @@ def test_an_imaging_whose_read_back_was_patched_away(
 ) -> None:
     ledger = Ledger()
     desk = make_desk()
-    monkeypatch.setattr(
-        image, "_same", lambda name, found, sha256: Digest(found.size, sha256, True)
-    )
+    for user in (image, readback):
+        monkeypatch.setattr(
+            user, "same", lambda name, found, sha256: Digest(found.size, sha256, True)
+        )
     monkeypatch.setattr(partition, "prove_file_systems", lambda _parts: None)
     honest = image.install
 
