@@ -45,7 +45,6 @@ unit:
 	$(PY) -m pytest --quiet --numprocesses=2 tests/unit
 
 test: setup test-packages check ## everything but the long tests
-	@sh .ci/packages tests/bench/packages.txt
 	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm
 
 trouble: setup test-packages ## the long tests: the whole of `make lab`, as a newcomer runs it
