@@ -59,7 +59,7 @@ def test_one_copy_serves_a_classroom(wire: Wire) -> None:
 def test_the_late_the_killed_and_the_slow(wire: Wire) -> None:
     wire.station()
     machines = {number: wire.machine(number) for number in range(4)}
-    wire.slow_down(3, "4mbit")
+    wire.slow_down(3, "8mbit")
     wait_for_bytes(wire.disk(0), SIZE // 3)
     machines[1].send_signal(signal.SIGKILL)
     late = wire.machine(4)
