@@ -6,6 +6,8 @@ compared by coreutils' sha256sum with the signed manifest.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import random
 import shutil
@@ -180,7 +182,8 @@ def test_a_line_that_is_lost_is_waited_for(bench: Bench, share: float, way: str)
     def back() -> None:
         bench.server = StubStation(bench.world.served, port=port)
 
-    bench.fill(Journey(side.STEPS, cut))
+    every_report = functools.partial(next, itertools.count(step=1.0))  # however quick they come
+    bench.fill(Journey(side.STEPS, cut, clock=every_report))
     assert stopped.is_set()
     assert bench.world.arrived(bench.disk)
 
