@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 CLONE_NEWNS, MNT_DETACH = 0x20000, 2  # linux/sched.h, umount(2)
 MS_BIND, MS_REC_PRIVATE = ctypes.c_ulong(0x1000), ctypes.c_ulong(0x4000 | 0x40000)  # mount(2)
+PATIENCE_S = 10.0
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -28,9 +30,18 @@ def own_mounts() -> Iterator[None]:
     try:
         yield
     finally:
-        assert _LIBC.setns(before, CLONE_NEWNS) == 0
+        _go_back(before)
         os.close(before)
         os.chdir(folder)
+
+
+def _go_back(namespace: int) -> None:
+    """Refused while a thread of a program that was just closed still ends (setns(2), EINVAL)."""
+    until = time.monotonic() + PATIENCE_S
+    while _LIBC.setns(namespace, CLONE_NEWNS):
+        if time.monotonic() > until:
+            raise OSError(ctypes.get_errno(), "cannot go back to the common mounts")
+        time.sleep(0.1)
 
 
 def bind(source: Path, place: Path) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import mounts
 from tests.vm.faults.desk import DISK_BYTES, Desk
 from tests.vm.faults.ledger import Ledger
 from tests.vm.faults.shaky_disk import ShakyDisk
 
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000  # linux/sched.h, linux/mount.h
 LEDGER = pytest.StashKey[Ledger]()
 RESULTS = "RESULTS"
 
@@ -52,19 +50,11 @@ def own_mounts() -> Iterator[None]:
     """A copy that another program takes of the common mounts would keep ours busy."""
     if os.geteuid() != 0 or not Path("/dev/fuse").exists():
         pytest.skip("needs root and /dev/fuse")
-    libc = ctypes.CDLL(None, use_errno=True)
-    folder = Path.cwd()
-    before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    private = ctypes.c_ulong(MS_REC | MS_PRIVATE)
-    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, private, None):
-        pytest.skip(f"no mount namespace here: {os.strerror(ctypes.get_errno())}")
-    yield
-    # Refused while a thread of a closed station still ends; what is left then is a copy.
-    until = time.monotonic() + 5
-    while libc.setns(before, CLONE_NEWNS) and time.monotonic() < until:
-        time.sleep(0.1)
-    os.close(before)
-    os.chdir(folder)
+    try:
+        with mounts.own_mounts():
+            yield
+    except mounts.NoNamespaceError as error:
+        pytest.skip(f"no mount namespace here: {error}")
 
 
 MakeDesk = Callable[..., Desk]
