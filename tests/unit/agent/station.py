@@ -5,15 +5,18 @@ It answers whatever the test says it should, honestly or not.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from provisioner.errors import ProvisionerError
 from provisioner.model.order import Order, Work
@@ -38,6 +41,24 @@ REQUESTS: dict[str, type[Request]] = {
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, *words: Any) -> None:
+        self.lines: set[socket.socket] = set()
+        super().__init__(*words)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.lines.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.lines.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End lines that wait for another request, and their threads with them."""
+        for line in list(self.lines):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: object) -> None:
         """A connection that the other side dropped is part of the tests."""
@@ -78,6 +99,7 @@ class StubStation:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._server.hang_up()
 
     def order(self, work: Work, **changes: object) -> Order:
         """An order for the machine that registered last, put into the queue."""
