@@ -60,7 +60,7 @@ integration web vm: setup test-packages ## one kind of test
 samples: $(VENV)/.ready ## make the sample documents of docs/samples again; look at them afterwards
 	$(PY) -m tests.paper_factory docs/samples
 
-bench: setup ## all benchmarks beside other systems, in 40 minutes (RESULTS=file BENCH="--only disk")
+bench: setup ## all benchmarks beside other systems (RESULTS=file BENCH="--only disk")
 	@sh .ci/packages tests/bench/packages.txt
 	$(PY) -W ignore -m tests.bench $(BENCH) $(if $(RESULTS),--results $(RESULTS))
 
