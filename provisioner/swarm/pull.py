@@ -62,7 +62,7 @@ class SwarmPull:
         self._http, self._wanted, self._part, self._share = http, wanted, part, share
         self._watcher, self._report = watcher, report
         self.resumed = 0
-        self._flushed = (0, 0.0)
+        self._flushed, self._in_order = (0, 0.0), False
         self.handed_in = self.heard = 0
         self._wrong = 0
         self._tries = Tries(wanted.path)
@@ -91,6 +91,7 @@ class SwarmPull:
                 self._flushed = (now.done, time.monotonic())
             if now.received - received >= BLOCK:  # a line that drips counts as silent
                 received, moved = now.received, time.monotonic()
+            self._keep_order(now)
             self._turn_to_the_station(now, time.monotonic() - moved)
             count()
             if checked:
@@ -102,6 +103,13 @@ class SwarmPull:
         self._listener.tell(())
         count()
         self._report(self._wanted.size)
+
+    def _keep_order(self, now: Standing) -> None:
+        """Alone with the station, no neighbour waits for rare pieces: spare the disk."""
+        alone = now.peers <= 1
+        if alone != self._in_order:
+            self._in_order = alone
+            self._share.in_order(alone)
 
     def _is_flush_due(self, done: int) -> bool:
         before, at = self._flushed

@@ -45,6 +45,9 @@ SETTINGS: dict[str, int | bool | str] = {
     "request_queue_time": 1,
     "max_out_request_queue": 64,
     "initial_picker_threshold": 0,
+    # of equally rare pieces, those beside each other on the disk: an eighth of the seeks that a
+    # hard disk makes otherwise (tests/bench/write_order.py; docs/benchmarks.md)
+    "piece_extent_affinity": True,
     # two that have all of a file stay friends: one of them may be asked for another
     "close_redundant_connections": False,
     # a cable that was out, a machine that was restarted: back within seconds, any number of times
@@ -280,6 +283,14 @@ class Share:
             self.handle.unset_flags(self._lt.torrent_flags.upload_mode)
         else:
             self.handle.set_flags(self._lt.torrent_flags.upload_mode)
+
+    def in_order(self, on: bool) -> None:
+        """Ask for pieces in the order of the disk; for whom nobody else waits."""
+        flag = self._lt.torrent_flags.sequential_download
+        if on:
+            self.handle.set_flags(flag)
+        else:
+            self.handle.unset_flags(flag)
 
     def use_web_seed(self, url: str, on: bool) -> None:
         """Take from a web server too (BEP 19), or no longer; `url` is of the file's folder."""

@@ -43,12 +43,16 @@ class Run:
     work: Path
 
     def fan_out(self) -> Rows:
-        """HTTP and aria2 are far behind: once each, and HTTP to few machines only."""
-        rate, size = (80, 2) if self.short else (20, 40)
+        """HTTP and aria2 are far behind: once each, and HTTP to few machines only.
+
+        25 machines with 10 Mbit/s each are what two cores carry; with 32 MB, getting started
+        takes less than a twentieth of the time.
+        """
+        rate, size = (80, 2) if self.short else (10, 32)
         counts = [1, 2] if self.short else [1, 6, 12, 25]
         few = [count for count in counts if count <= 6]
         plans = [(["ours", "udpcast"], counts, 1 if self.short else 3)]
-        plans += [(["aria2"], counts, 1), (["http"], few, 1)]
+        plans += [(["aria2"], counts, 1), (["swarm"], counts[2:3], 1), (["http"], few, 1)]
         rows: Rows = []
         for systems, clients, repeat in plans:
             rows += fan_out.fan_out(
@@ -60,7 +64,7 @@ class Run:
     def trouble(self) -> Rows:
         if self.short:
             return trouble.trouble(clients=4, megabytes=2, rate=80)
-        return trouble.trouble(clients=25, megabytes=40, rate=20)
+        return trouble.trouble(clients=25, megabytes=32, rate=10)
 
     def disk(self) -> Rows:
         """Once each: the disk counts its own time. `delta` has the same folder and packages."""

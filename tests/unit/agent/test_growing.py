@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,28 @@ def test_any_wrong_byte_is_found(
     assert proof.grown == {}
 
 
+def test_pieces_are_read_back_many_at_a_time(
+    proof: GrowingProof, entry: TorrentFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by itself would cost a hard disk two seeks for each."""
+    monkeypatch.setattr(growing, "BATCH_BYTES", 3 * PIECE)
+    (tmp_path / "part").write_bytes(DATA)
+    proof.begin(tmp_path / "part", entry)
+    work = proof._work
+    assert work is not None
+    proof.turn(lambda: {4, 7})
+    assert work.known == set()
+    time.sleep(0.02)
+    proof.turn(lambda: {4, 7, 2})
+    assert work.known == {2, 4, 7}
+    assert proof.end()
+
+
 def test_a_piece_that_is_written_a_moment_later_is_waited_for(
     proof: GrowingProof, entry: TorrentFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(growing, "PATIENCE_S", 10.0)
+    monkeypatch.setattr(growing, "BATCH_BYTES", 1)
     path = tmp_path / "part"
     path.write_bytes(bytes(len(DATA)))
     proof.begin(path, entry)
