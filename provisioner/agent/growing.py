@@ -28,7 +28,7 @@ from provisioner.swarm.torrent import TorrentFile
 # last of its bytes are handed to the kernel.
 PATIENCE_S = 30.0
 PAUSE_S = 0.2
-SAMPLES = 64
+SAMPLES = 64  # of a whole release; a file has its share
 # A disk that reads back each piece as it comes moves its heads twice for each: so much at a time
 # costs one or two of its seeks, and what is left at the end is read within a second.
 BATCH_BYTES = 16 * 1024 * 1024
@@ -121,7 +121,9 @@ def _take_up(work: _Work, right: set[int]) -> None:
     work.todo.put(sorted(fresh))
 
 
-def still_there(grown: Grown, path: Path, choose: random.Random | None = None) -> bool:
+def still_there(
+    grown: Grown, path: Path, samples: int = SAMPLES, choose: random.Random | None = None
+) -> bool:
     """Whether the file, mounted anew, lies where it was proved and sampled pieces are right."""
     entry = grown.entry
     if grown.places is None or path.stat().st_size != entry.size:
@@ -129,7 +131,7 @@ def still_there(grown: Grown, path: Path, choose: random.Random | None = None) -
     if extents(path, entry.size) != grown.places:
         return False
     pieces = range(len(entry.pieces))
-    chosen = (choose or random.SystemRandom()).sample(pieces, min(SAMPLES, len(pieces)))
+    chosen = (choose or random.SystemRandom()).sample(pieces, min(samples, len(pieces)))
     with opened_for_proof(path) as (handle, direct):
         room = buffer(-(-entry.piece_bytes // ALIGN) * ALIGN)
         return direct and all(_read(handle, entry, piece, room) for piece in sorted(chosen))

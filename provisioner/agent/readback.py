@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from provisioner.agent import layout
 from provisioner.agent.direct import Digest, digest_of_file, drop_caches
-from provisioner.agent.growing import Grown, still_there
+from provisioner.agent.growing import SAMPLES, Grown, still_there
 from provisioner.agent.journey import Journey
 from provisioner.agent.partition import Part
 from provisioner.agent.personalise import Identity, upper_folder
@@ -54,10 +55,7 @@ def read_back(
         roots = mount_all(stack, parts, read_only=True)
         stack.callback(carrier.rest)
         carrier.resume()
-        for entry in job.manifest.files:
-            place = place_of(entry.path, job.manifest.id)
-            path = roots[place.label] / place.first
-            proofs[entry.path] = proof_of(path, entry, grown.get(entry.path), at)
+        proofs |= proofs_of(job.manifest, roots, grown, at)
         path = roots[layout.ESP] / GRUB_CFG.lstrip("/")
         proofs[f"esp:{GRUB_CFG}"] = same(GRUB_CFG, digest_of_file(path), sha256_of(config))
         upper = roots[layout.STATE] / upper_folder(job.work.release)
@@ -68,21 +66,30 @@ def read_back(
     return proofs
 
 
-def proof_of(
-    path: Path, entry: ReleaseFile, grown: Grown | None, at: Callable[[ReleaseFile, int], None]
-) -> Digest:
-    """One file of the release. Raises ImageMismatchError when it is another than promised."""
+def proofs_of(
+    manifest: Manifest, roots: Mapping[str, Path], grown: Mapping[str, Grown], at: At
+) -> Proofs:
+    """Every file of the release. Raises ImageMismatchError for the first that differs."""
+    total = sum(entry.size for entry in manifest.files)
+    proofs: Proofs = {}
+    for entry in manifest.files:
+        place = place_of(entry.path, manifest.id)
+        samples = math.ceil(SAMPLES * entry.size / total)
+        path = roots[place.label] / place.first
+        proofs[entry.path] = _proof_of(path, entry, grown.get(entry.path), samples, at)
+    return proofs
+
+
+def _proof_of(path: Path, entry: ReleaseFile, grown: Grown | None, samples: int, at: At) -> Digest:
     if grown and grown.direct and grown.entry.root.hex() == entry.merkle:
-        if still_there(grown, path):
+        if still_there(grown, path, samples):
             at(entry, entry.size)
             return Digest(entry.size, "", True, merkle=entry.merkle)
         log.warning("%s lies elsewhere than it was proved: it is read anew", entry.path)
     return same(entry.path, digest_of_file(path, partial(_of, at, entry)), entry.sha256)
 
 
-def summing(
-    manifest: Manifest, at: Callable[[int, int], None]
-) -> Callable[[ReleaseFile, int], None]:
+def summing(manifest: Manifest, at: Callable[[int, int], None]) -> At:
     """Turn “so much of this file” into “so much of the release”."""
     total = sum(entry.size for entry in manifest.files)
     done: dict[str, int] = {}
@@ -94,7 +101,7 @@ def summing(
     return report
 
 
-def _of(at: Callable[[ReleaseFile, int], None], entry: ReleaseFile, done: int, _total: int) -> None:
+def _of(at: At, entry: ReleaseFile, done: int, _total: int) -> None:
     at(entry, done)
 
 

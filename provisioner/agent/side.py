@@ -28,7 +28,7 @@ from provisioner.agent.direct import Digest, drop_caches
 from provisioner.agent.growing import GrowingProof
 from provisioner.agent.journey import Journey
 from provisioner.agent.personalise import write_file
-from provisioner.agent.readback import proof_of, summing
+from provisioner.agent.readback import proofs_of, summing
 from provisioner.agent.release_files import check_manifest, place_of
 from provisioner.errors import ProvisionerError, WrongStateError
 from provisioner.model.patch import PATCHES
@@ -257,13 +257,7 @@ def _read_back(
 ) -> dict[str, Digest]:
     """Every file, past the page cache. Raises ImageMismatchError for the first that differs."""
     drop_caches()
-    at = summing(manifest, journey.at)
-    proofs: dict[str, Digest] = {}
-    for entry in manifest.files:
-        place = place_of(entry.path, manifest.id)
-        path = roots[place.label] / place.first
-        proofs[entry.path] = proof_of(path, entry, growing.grown.get(entry.path), at)
-    return proofs
+    return proofs_of(manifest, roots, growing.grown, summing(manifest, journey.at))
 
 
 def _evidence(

@@ -30,7 +30,7 @@ from provisioner.swarm.fetch import (
 from provisioner.swarm.listener import Listener
 from provisioner.swarm.part import Part
 from provisioner.swarm.pieces import WrongPieceError, give_up_after, read_pieces, size_of
-from provisioner.swarm.pull import Pull, SwarmPull
+from provisioner.swarm.pull import EAR_S, Pull, SwarmPull
 from provisioner.swarm.session import Place, Session, Share
 from provisioner.swarm.torrent import Torrent
 from provisioner.swarm.watcher import Nobody, Watcher
@@ -150,6 +150,7 @@ class SwarmCarrier(RangeCarrier):
         self._station = _address_of(station_url)
         self._release_url = release_url.rstrip("/") + "/"
         self._shares: list[Share] = []
+        self._ear_s = EAR_S
 
     def close(self) -> None:
         self._session.close()
@@ -195,12 +196,16 @@ class SwarmCarrier(RangeCarrier):
             share.put(piece, data)
 
         listener = Listener(self._session.wire, self._station, part.entry, put)
-        return SwarmPull(self._http, wanted, part, share, self._watcher, report, folder, listener)
+        return SwarmPull(
+            self._http, wanted, part, share, self._watcher, report, folder, listener, self._ear_s
+        )
 
     def _account(self, wanted: Wanted, share: Share, pull: Pull) -> Fetched:
         """Who brought what. Station: its web seed, its own peer, and what we asked it for."""
         fetched = wanted.size - pull.resumed
         carousel = min(pull.heard, fetched)
+        # who was alone for a whole file does not wait for a carousel before the next
+        self._ear_s = EAR_S if carousel else 0.0
         peers = min(share.sources.peers, max(fetched - carousel - pull.handed_in, 0))
         self.origin.carousel += carousel
         self.origin.peers += peers

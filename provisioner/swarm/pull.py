@@ -56,8 +56,10 @@ class SwarmPull:
         report: Report,
         web_seed: str,
         listener: Listener,
+        ear_s: float = EAR_S,
     ) -> None:
         self._listener, self._listens, self._began = listener, False, 0.0
+        self._ear_s = ear_s
         self._web_seed, self._web_since = web_seed, 0.0
         self._http, self._wanted, self._part, self._share = http, wanted, part, share
         self._watcher, self._report = watcher, report
@@ -121,7 +123,7 @@ class SwarmPull:
         listener = self._listener
         listener.tell(self._share.missing())
         self._began = self._began or time.monotonic()
-        listens = listener.hears or time.monotonic() - self._began < EAR_S
+        listens = listener.hears or time.monotonic() - self._began < self._ear_s
         if listens != self._listens:
             self._listens = listens
             self._share.take(on=not listens)

@@ -16,9 +16,8 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-from provisioner.agent import growing, image, mounting, partition
+from provisioner.agent import growing, image, mounting, partition, readback
 from provisioner.agent.disk import opened_exclusively
 from provisioner.agent.journey import Journey
 from provisioner.agent.layout import Slot
@@ -32,22 +31,26 @@ from provisioner.swarm.fetch import HttpCarrier
 from provisioner.swarm.session import is_available
 from provisioner.swarm.watcher import Nobody
 from tests.bench.loops import attach, detach, kernel_knows
+from tests.bench.slow_disk import COUNTS
 from tests.unit.agent.conftest import make_disk
+
+AGENT = image.__name__.rpartition(".")[0]
 
 
 class Partitions:
     """What the kernel does by itself on a real disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk: Path) -> None:
+        self.disk = disk
         self.nodes: dict[int, Path] = {}
         self._slots: tuple[Slot, ...] = ()
 
-    def seen(self, disk: Path, slots: tuple[Slot, ...], sector: int, *_: object) -> partition.Seen:
+    def seen(self, _disk: Path, slots: tuple[Slot, ...], sector: int, *_: object) -> partition.Seen:
         if slots != self._slots:
             self.close()
             for slot in slots:
                 span = (slot.start * sector, slot.length * sector)
-                self.nodes[slot.number] = attach(disk, *span)
+                self.nodes[slot.number] = attach(self.disk, *span)
             self._slots = slots
         return {slot.number: (slot.start, slot.length) for slot in slots}
 
@@ -58,15 +61,26 @@ class Partitions:
 
 
 class Timed(Journey):
-    """Notes when each step began."""
+    """Notes when each step began, and what the disk had counted by then."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Path) -> None:
         super().__init__(image.STEPS)
-        self.began: dict[str, float] = {}
+        self._counts = counts
+        self._began: list[tuple[str, float, dict[str, float]]] = []
 
     def enter(self, step: str) -> None:
-        self.began[step] = time.monotonic()
+        counted = json.loads(self._counts.read_text()) if self._counts.exists() else {}
+        self._began.append((step, time.monotonic(), counted))
         super().enter(step)
+
+    def steps(self) -> dict[str, dict[str, float]]:
+        """Seconds of each step, bytes and seeks of the disk in it."""
+        self.enter(self._began[-1][0])
+        return {
+            step: {"seconds": round(after - begun, 2)}
+            | {name: then[name] - now[name] for name in now}
+            for (step, begun, now), (_, after, then) in itertools.pairwise(self._began)
+        }
 
 
 class _NoProof(Nobody):
@@ -75,20 +89,14 @@ class _NoProof(Nobody):
     grown: dict[str, object] = {}  # noqa: RUF012
 
 
-def stand_in(disk: Path, folder: Path, partitions: Partitions) -> DiskRef:
-    """Have the agent find this file as its disk."""
-    found = make_disk(disk.name, disk.stat().st_size)
-    opened = functools.partial(opened_exclusively, find=lambda _ref: found, dev=disk.parent)
-    changes: dict[Any, dict[str, Any]] = {
-        image: {"opened_exclusively": opened},
-        mounting: {"ROOT": folder / "mnt"},
-        partition: {
-            "wait_for_kernel": partitions.seen,
-            "partition_device": lambda _disk, number: partitions.nodes[number],
-        },
-    }
-    for module, names in changes.items():
-        vars(module).update(names)
+def stand_in(node: Path, size: int, folder: Path, partitions: Partitions) -> DiskRef:
+    """Have the agent find this device as its disk."""
+    found = make_disk(node.name, size)
+    opened = functools.partial(opened_exclusively, find=lambda _ref: found)
+    everywhere(opened_exclusively, opened)
+    everywhere(partition.wait_for_kernel, partitions.seen)
+    everywhere(partition.partition_device, lambda _disk, number: partitions.nodes[number])
+    everywhere(mounting.ROOT, folder / "mnt")
     if not kernel_knows("vfat"):  # a small kernel
         partition.KINDS["ESP"] = "ext4"
     return DiskRef.of(found)
@@ -96,27 +104,37 @@ def stand_in(disk: Path, folder: Path, partitions: Partitions) -> DiskRef:
 
 def no_proof() -> None:
     """As the others do it: written and flushed, and never looked at again."""
-    changes: dict[str, Any] = {"GrowingProof": _NoProof, "read_back": lambda *_: {}}
-    vars(image).update(changes)
-    vars(growing).update({"still_there": lambda *_: True})
+    everywhere(growing.GrowingProof, _NoProof)
+    everywhere(readback.read_back, lambda *_: {})
+
+
+def everywhere(real: object, other: object) -> None:
+    """Put `other` where any of the agent's modules has `real`, under whatever name."""
+    modules = [vars(one) for name, one in sys.modules.items() if name.startswith(AGENT)]
+    places = [(names, key) for names in modules for key, value in names.items() if value is real]
+    assert places, f"the agent has no {real}"
+    for names, key in places:
+        names[key] = other
 
 
 def main(disk: str, url: str, release: str, key: str, folder: str, *more: str) -> None:
-    partitions = Partitions()
+    partitions = Partitions(Path(disk))
+    node = attach(Path(disk))
     try:
-        ref = stand_in(Path(disk), Path(folder), partitions)
+        ref = stand_in(node, Path(disk).stat().st_size, Path(folder), partitions)
         if "--no-proof" in more:
             no_proof()
         is_available()
         print("ready", flush=True)
         sys.stdin.readline()
-        print(json.dumps(_image(ref, url, release, key)), flush=True)
+        print(json.dumps(_image(Path(disk), ref, url, release, key)), flush=True)
     finally:
         mounting.release_leftovers()
         partitions.close()
+        detach(node)
 
 
-def _image(ref: DiskRef, url: str, release: str, key: str) -> dict[str, object]:
+def _image(disk: Path, ref: DiskRef, url: str, release: str, key: str) -> dict[str, object]:
     began = time.monotonic()
     path = f"/releases/{release}/"
     envelope = HttpCarrier(f"{url}{path}").read(MANIFEST, MAX_ENVELOPE_BYTES)
@@ -130,17 +148,13 @@ def _image(ref: DiskRef, url: str, release: str, key: str) -> dict[str, object]:
         id="0" * 32, machine_key=own.public, machine="T-001", batch="bench", station_url=url,
         work=work,
     )  # fmt: skip
-    journey = Timed()
+    journey = Timed(disk.with_name(COUNTS))
     home = Home(Surroundings.LIVE, url, key, own)
     evidence = image.image(order, work, home, journey, lambda *_: None)
     ended = time.monotonic()
-    starts = [*journey.began.items(), ("end", ended)]
-    steps = {
-        name: round(after - start, 2) for (name, start), (_, after) in itertools.pairwise(starts)
-    }
     return {
         "seconds": ended - began,
-        "steps": steps,
+        "steps": journey.steps(),
         "fetched": evidence.bytes_fetched,
         "from_peers": evidence.bytes_from_peers,
         "direct_io": evidence.direct_io,

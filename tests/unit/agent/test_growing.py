@@ -132,7 +132,7 @@ def test_samples_are_read_again(entry: TorrentFile, tmp_path: Path) -> None:
         file.write(b"x")
     if extents(path, entry.size) != grown.places:
         pytest.skip("this file system writes elsewhere")
-    assert not still_there(grown, path, random.Random(1))
+    assert not still_there(grown, path, choose=random.Random(1))
 
 
 @pytest.mark.parametrize(
