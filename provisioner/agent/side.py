@@ -9,13 +9,11 @@ the machine starts. Killed at any moment, the next run goes on with what is righ
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,13 +28,14 @@ from provisioner.agent.journey import Journey
 from provisioner.agent.personalise import write_file
 from provisioner.agent.readback import proofs_of, summing
 from provisioner.agent.release_files import check_manifest, place_of
-from provisioner.errors import ProvisionerError, WrongStateError
+from provisioner.errors import ProvisionerError
 from provisioner.model.patch import PATCHES
 from provisioner.model.record import ReadBack
 from provisioner.model.release import MANIFEST, SYSTEM, Manifest, ReleaseFile
 from provisioner.model.side import SideEvidence
 from provisioner.model.signed import open_envelope
 from provisioner.release.chunks import CHUNKS
+from provisioner.swarm import part as parts
 from provisioner.swarm.carrier import Origin, RangeCarrier
 from provisioner.swarm.choose import own_wire
 from provisioner.swarm.classroom import Classroom
@@ -107,7 +106,7 @@ def fill_side(
     check_manifest(manifest, release)
     releases = roots[layout.SYSTEM] / RELEASES
     with ExitStack() as stack:
-        stack.enter_context(_alone(releases, release))
+        stack.enter_context(parts.alone(releases, release))
         growing, tally = GrowingProof(), _Tally()
         (releases / release).mkdir(exist_ok=True)
         (releases / release / MANIFEST).unlink(missing_ok=True)  # not proved any more
@@ -284,22 +283,6 @@ def _evidence(
         damaged_pieces=tally.damaged,
         banned_peers=tuple(banned),
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _alone(releases: Path, release: str) -> Iterator[None]:
-    """Two agents never work on one disk's releases."""
-    handle = os.open(releases, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WrongStateError(
-                f"Another program is bringing {release} to this disk.", "Let it end."
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def _wanted(entry: ReleaseFile) -> Wanted:

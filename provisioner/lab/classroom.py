@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from provisioner.lab import disks
 from provisioner.lab.firmware import Firmware
@@ -50,12 +49,7 @@ class Classroom:
             _fill(disk)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for machine in self.machines:
             machine.kill()
 

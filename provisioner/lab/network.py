@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Interface
 from pathlib import Path
-from types import TracebackType
 
 from provisioner.errors import ProofMissingError, StationError
 from provisioner.run import run
@@ -55,12 +54,7 @@ class LabNetwork:
         self.create()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def create(self) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import urlsplit
 
 from provisioner.errors import ProofMissingError, UnreachableError
@@ -30,7 +29,7 @@ from provisioner.swarm.fetch import (
 from provisioner.swarm.listener import Listener
 from provisioner.swarm.part import Part
 from provisioner.swarm.pieces import WrongPieceError, give_up_after, read_pieces, size_of
-from provisioner.swarm.pull import EAR_S, Pull, SwarmPull
+from provisioner.swarm.pull import EAR_S, Errand, Pull, SwarmPull
 from provisioner.swarm.session import Place, Session, Share
 from provisioner.swarm.torrent import Torrent
 from provisioner.swarm.watcher import Nobody, Watcher
@@ -59,12 +58,7 @@ class RangeCarrier:
     def __enter__(self) -> RangeCarrier:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -172,7 +166,7 @@ class SwarmCarrier(RangeCarrier):
         self._shares.append(share)
         try:
             self._watcher.begin(part.path, part.entry)
-            pull = self._pull(wanted, part, share, report)
+            pull = self._pull(Errand(self._http, wanted, part, share, self._watcher, report))
             pull.run(lambda: share.count(self._is_station))
             share.flush()
             os.fsync(part.handle)
@@ -187,18 +181,17 @@ class SwarmCarrier(RangeCarrier):
             raise
         return self._account(wanted, share, pull)
 
-    def _pull(self, wanted: Wanted, part: Part, share: Share, report: Report) -> Pull:
+    def _pull(self, errand: Errand) -> Pull:
         # libtorrent adds the file's name itself (BEP 19)
-        folder = self._release_url + wanted.path.removesuffix(wanted.path.split("/")[-1])
+        path = errand.wanted.path
+        folder = self._release_url + path.removesuffix(path.split("/")[-1])
 
         def put(piece: int, data: bytes) -> None:
-            part.write(piece, data)  # libtorrent 2.1 would keep it for a while
-            share.put(piece, data)
+            errand.part.write(piece, data)  # libtorrent 2.1 would keep it for a while
+            errand.share.put(piece, data)
 
-        listener = Listener(self._session.wire, self._station, part.entry, put)
-        return SwarmPull(
-            self._http, wanted, part, share, self._watcher, report, folder, listener, self._ear_s
-        )
+        listener = Listener(self._session.wire, self._station, errand.part.entry, put)
+        return SwarmPull(errand, folder, listener, self._ear_s)
 
     def _account(self, wanted: Wanted, share: Share, pull: Pull) -> Fetched:
         """Who brought what. Station: its web seed, its own peer, and what we asked it for."""

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -49,12 +48,7 @@ class ReleaseCarrier(Protocol):
 
     def __enter__(self) -> ReleaseCarrier: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 def choose_carrier(

@@ -9,7 +9,6 @@ saves bytes and is never the only way.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import time
@@ -24,9 +23,9 @@ from provisioner.errors import (
     ImageMismatchError,
     NotFoundError,
     UnreachableError,
-    WrongStateError,
 )
 from provisioner.release.chunks import ChunkMap, Span, check_is_of, merge, read_chunk_map
+from provisioner.swarm import part as parts
 from provisioner.swarm.fetch import (
     BLOCK,
     GONE,
@@ -108,7 +107,8 @@ class DeltaCarrier:
 
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched:
         """As `Carrier.fetch`; bytes that were copied count as resumed."""
-        with _alone(into):
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with parts.alone(into.parent, into.name):
             return self._fetch(wanted, into, report)
 
     def _fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched:
@@ -272,26 +272,6 @@ def _let_go(answer: urllib3.BaseHTTPResponse, whole: bool) -> None:
         answer.release_conn()
     else:
         answer.close()
-
-
-@contextlib.contextmanager
-def _alone(into: Path) -> Iterator[None]:
-    """Keep other programs from bringing the same release; raises WrongStateError when one does.
-
-    The folder is locked, not the begun file, which the carrier of the rest may lock itself.
-    """
-    into.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(into.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WrongStateError(
-                f"Another program is bringing {into.name} to this disk.", "Let it end."
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def finish(part: Path, into: Path) -> None:

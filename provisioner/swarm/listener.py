@@ -20,7 +20,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from itertools import islice
-from types import TracebackType
 
 from provisioner.swarm.packet import (
     HEAD,
@@ -94,12 +93,7 @@ class Listener:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._told.set()
         self._thread.join()

@@ -15,10 +15,8 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from provisioner.errors import UnreachableError
 from provisioner.model.release import Manifest
 from provisioner.release.chunks import Span, merge
-from provisioner.swarm import part as parts
 from provisioner.swarm import turns
 from provisioner.swarm.carrier import SwarmCarrier
 from provisioner.swarm.classroom import Classroom
@@ -29,14 +27,12 @@ from provisioner.swarm.fetch import (
     Fetched,
     HttpCarrier,
     Report,
-    Tries,
     Wanted,
 )
 from provisioner.swarm.merkle import BLOCK
-from provisioner.swarm.part import Part
-from provisioner.swarm.pieces import WrongPieceError, give_up_after, read_pieces
-from provisioner.swarm.pull import Pull
-from provisioner.swarm.session import Place, Share, Standing, disk_trouble
+from provisioner.swarm.pieces import WrongPieceError, read_pieces
+from provisioner.swarm.pull import Errand, Pull
+from provisioner.swarm.session import Place, Share, Standing
 from provisioner.swarm.torrent import MAX_TORRENT_BYTES, Torrent, TorrentFile
 from provisioner.swarm.turns import Outlook
 from provisioner.swarm.watcher import Watcher
@@ -125,10 +121,8 @@ class OnceCarrier(SwarmCarrier):
         finally:
             self._room.remove(share)
 
-    def _pull(self, wanted: Wanted, part: Part, share: Share, report: Report) -> OncePull:
-        return OncePull(
-            self._http, wanted, part, share, self._room, self._watcher, report, self._spans
-        )
+    def _pull(self, errand: Errand) -> OncePull:
+        return OncePull(errand, self._room, self._spans)
 
     def _account(self, wanted: Wanted, share: Share, pull: Pull) -> Fetched:
         peers = share.sources.peers
@@ -139,64 +133,37 @@ class OnceCarrier(SwarmCarrier):
         return Fetched(fetched, wanted.size - fetched, min(peers, fetched))
 
 
-class OncePull:
-    """One file on its way; `handed_in` counts the bytes that the station sent."""
+class OncePull(Pull):
+    """From the neighbours, and from the station what none of them has."""
 
-    def __init__(
-        self,
-        http: HttpCarrier,
-        wanted: Wanted,
-        part: Part,
-        share: Share,
-        room: Classroom,
-        watcher: Watcher,
-        report: Report,
-        spans: tuple[Span, ...] | None,
-    ) -> None:
-        self._http, self._wanted, self._part, self._share = http, wanted, part, share
-        self._watcher, self._report, self._spans = watcher, report, spans
+    def __init__(self, errand: Errand, room: Classroom, spans: tuple[Span, ...] | None) -> None:
+        super().__init__(errand)
+        self._room, self._spans = room, spans
         self._me, self._settled_at = room.wire.ip, room.settled_at()
-        self._room = room
-        self._next = turns.first_place(self._me, len(part.entry.pieces))
+        self._next = turns.first_place(self._me, len(errand.part.entry.pieces))
         self._given: dict[int, float] = {}  # pieces handed in, and when
         self._whole: set[int] = set()  # pieces to be fetched anew from their first byte
         self._begun = (-1, bytearray())
         self._heard = (0, 0)
         self._moved = time.monotonic()
-        self._tries = Tries(wanted.path)
-        self._wrong = 0
         self._ranges = True
-        self.resumed = self.handed_in = self.heard = 0
 
     def run(self, count: Callable[[], None]) -> None:
-        """Returns when every piece is here; raises what the disk or the station does."""
-        checked, flushed = False, 0
+        checked = False
         while not (now := self._standing()).complete:
             self._report(now.done)
             if not now.checking and not checked:
-                checked, flushed = True, now.done
+                checked = True
+                self._note_flushed(now.done)
                 self._settled_at, self._moved = self._room.settled_at(), time.monotonic()
-            if checked and now.done - flushed >= parts.flush_step(self._wanted.size):
-                self._share.flush()  # libtorrent 2.1 keeps blocks for a while by itself
-                self._part.flush()
-                flushed = now.done
             count()
             if checked:
+                self._flush_when_due(now.done)
                 self._watcher.turn(self._right)
             if not checked or not self._ask(now):
                 time.sleep(TURN_S)
         count()
         self._report(self._wanted.size)
-
-    def _standing(self) -> Standing:
-        now = self._share.standing()
-        if now.error:
-            raise disk_trouble(now.error, self._part.path)
-        return now
-
-    def _right(self) -> set[int]:
-        missing = set(self._share.missing())
-        return {n for n in range(len(self._part.entry.pieces)) if n not in missing}
 
     def _ask(self, now: Standing) -> bool:
         """Ask the station for something, if it is our turn; whether we did."""
@@ -217,10 +184,10 @@ class OncePull:
         open_pieces = [n for n in open_pieces if clock - self._given.get(n, -1e9) > TAKEN_IN_S]
         if not open_pieces:
             return False
-        self._fetch(open_pieces)
+        self._fetch(lambda: self._ask_for(open_pieces))
         return True
 
-    def _fetch(self, open_pieces: list[int]) -> None:
+    def _ask_for(self, open_pieces: list[int]) -> None:
         try:
             if self._ranges:
                 cost = self._cost
@@ -232,11 +199,6 @@ class OncePull:
             self._tries.moved()
         except RangesRefusedError:
             self._ranges = False
-        except WrongPieceError:
-            self._wrong += 1
-            give_up_after(self._wrong, self._wanted)
-        except UnreachableError as error:
-            self._http.wait(error, self._tries.failed(error))
 
     def _cost(self, piece: int) -> int:
         return sum(span.size for span in self._lacking(piece))

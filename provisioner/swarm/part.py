@@ -69,18 +69,36 @@ def opened(into: Path, entry: TorrentFile) -> Iterator[Part]:
         into.replace(path)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WrongStateError(
-                f"Another program is bringing {into.name} to this disk.", "Let it end."
-            ) from error
+        _claim(handle, into.name)
         if os.fstat(handle).st_size > entry.size:
             os.ftruncate(handle, entry.size)
         _check_room(path, handle, entry.size)
         yield Part(path, handle, entry)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Keep other programs from bringing `name` to this folder. Raises WrongStateError.
+
+    The folder is locked, not the begun file, which `opened` may lock itself.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _claim(handle, name)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _claim(handle: int, name: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise WrongStateError(
+            f"Another program is bringing {name} to this disk.", "Let it end."
+        ) from error
 
 
 def flush_step(size: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
 
 from provisioner.errors import UnreachableError
 from provisioner.swarm import part as parts
@@ -32,45 +32,79 @@ TAKEN_IN_S = 2.0
 FLUSH_S = 5.0
 
 
-class Pull(Protocol):
-    """One file on its way through the swarm: bytes that were here, that we brought in
-    from the station, and that its carousel did."""
+@dataclass(frozen=True)
+class Errand:
+    """What is to be brought: which file, from where, to where, and who looks on."""
 
-    resumed: int
-    handed_in: int
-    heard: int
+    http: HttpCarrier
+    wanted: Wanted
+    part: Part
+    share: Share
+    watcher: Watcher
+    report: Report
 
-    def run(self, count: Callable[[], None]) -> None: ...
 
+class Pull:
+    """One file on its way: bytes that were here (`resumed`), that we brought in from the
+    station (`handed_in`), and that its carousel did (`heard`)."""
 
-class SwarmPull:
-    """One file on its way through the swarm, from the check of what is there to completion."""
-
-    def __init__(
-        self,
-        http: HttpCarrier,
-        wanted: Wanted,
-        part: Part,
-        share: Share,
-        watcher: Watcher,
-        report: Report,
-        web_seed: str,
-        listener: Listener,
-        ear_s: float = EAR_S,
-    ) -> None:
-        self._listener, self._listens, self._began = listener, False, 0.0
-        self._ear_s = ear_s
-        self._web_seed, self._web_since = web_seed, 0.0
-        self._http, self._wanted, self._part, self._share = http, wanted, part, share
-        self._watcher, self._report = watcher, report
-        self.resumed = 0
-        self._flushed, self._in_order = (0, 0.0), False
-        self.handed_in = self.heard = 0
+    def __init__(self, errand: Errand) -> None:
+        self._http, self._wanted, self._part = errand.http, errand.wanted, errand.part
+        self._share, self._watcher, self._report = errand.share, errand.watcher, errand.report
+        self.resumed = self.handed_in = self.heard = 0
+        self._flushed = (0, 0.0)
         self._wrong = 0
-        self._tries = Tries(wanted.path)
+        self._tries = Tries(errand.wanted.path)
 
     def run(self, count: Callable[[], None]) -> None:
-        """Returns when the swarm has every piece; raises what the disk or the station does."""
+        """Returns when every piece is here; raises what the disk or the station does."""
+        raise NotImplementedError
+
+    def _standing(self) -> Standing:
+        now = self._share.standing()
+        if now.error:
+            raise disk_trouble(now.error, self._part.path)
+        return now
+
+    def _right(self) -> set[int]:
+        missing = set(self._share.missing())
+        return {n for n in range(len(self._part.entry.pieces)) if n not in missing}
+
+    def _note_flushed(self, done: int) -> None:
+        self._flushed = (done, time.monotonic())
+
+    def _flush_when_due(self, done: int) -> None:
+        """libtorrent 2.1 keeps blocks for a while by itself, and a cut would lose them."""
+        before, at = self._flushed
+        step = parts.flush_step(self._wanted.size)
+        if done - before >= step or (done > before and time.monotonic() - at > FLUSH_S):
+            self._share.flush()
+            self._part.flush()
+            self._note_flushed(done)
+
+    def _fetch(self, bring: Callable[[], None]) -> None:
+        """Ask the station once. Raises when it sends wrong bytes again and again, or for good."""
+        try:
+            bring()
+        except WrongPieceError:
+            self._wrong += 1
+            give_up_after(self._wrong, self._wanted)
+        except UnreachableError as error:
+            self._http.wait(error, self._tries.failed(error))
+
+
+class SwarmPull(Pull):
+    """Through the swarm, with the station's carousel and its web server."""
+
+    def __init__(
+        self, errand: Errand, web_seed: str, listener: Listener, ear_s: float = EAR_S
+    ) -> None:
+        super().__init__(errand)
+        self._listener, self._listens, self._began = listener, False, 0.0
+        self._ear_s, self._in_order = ear_s, False
+        self._web_seed, self._web_since = web_seed, 0.0
+
+    def run(self, count: Callable[[], None]) -> None:
         with self._listener:
             self._run(count)
         self.heard = self._listener.brought
@@ -83,14 +117,13 @@ class SwarmPull:
             if now.checking:
                 moved = time.monotonic()
             elif not checked:
-                checked, self._flushed = True, (now.done, time.monotonic())
+                checked = True
+                self._note_flushed(now.done)
                 self.resumed = max(now.done - now.received, 0)
             if checked and self._listen():
                 moved = time.monotonic()
-            if checked and self._is_flush_due(now.done):
-                self._share.flush()
-                self._part.flush()
-                self._flushed = (now.done, time.monotonic())
+            if checked:
+                self._flush_when_due(now.done)
             if now.received - received >= BLOCK:  # a line that drips counts as silent
                 received, moved = now.received, time.monotonic()
             self._keep_order(now)
@@ -112,11 +145,6 @@ class SwarmPull:
         if alone != self._in_order:
             self._in_order = alone
             self._share.in_order(alone)
-
-    def _is_flush_due(self, done: int) -> bool:
-        before, at = self._flushed
-        step = parts.flush_step(self._wanted.size)
-        return done - before >= step or (done > before and time.monotonic() - at > FLUSH_S)
 
     def _listen(self) -> bool:
         """Let the carousel bring what it brings; meanwhile neighbours are not asked."""
@@ -145,32 +173,19 @@ class SwarmPull:
             self._web_since = 0.0
             self._share.use_web_seed(self._web_seed, False)
 
-    def _standing(self) -> Standing:
-        now = self._share.standing()
-        if now.error:
-            raise disk_trouble(now.error, self._part.path)
-        return now
-
-    def _right(self) -> set[int]:
-        missing = set(self._share.missing())
-        return {n for n in range(len(self._part.entry.pieces)) if n not in missing}
-
     def _help(self) -> None:
         """Bring the first missing pieces over HTTP and wait until they are taken in."""
         first, stop = next(parts.runs(self._share.missing()), (0, 0))
         few = list(range(first, min(stop, first + PIECES_AT_ONCE)))
         if not few:
             return
-        try:
-            for piece, data in read_pieces(self._http, self._wanted, self._part.entry, few):
-                self._share.put(piece, data)
-                self.handed_in += len(data)
-                self._tries.moved()
-        except WrongPieceError:
-            self._wrong += 1
-            give_up_after(self._wrong, self._wanted)
-        except UnreachableError as error:
-            self._http.wait(error, self._tries.failed(error))
+        self._fetch(lambda: self._hand_in(few))
         until = time.monotonic() + TAKEN_IN_S
         while set(few) & set(self._share.missing()) and time.monotonic() < until:
             time.sleep(TURN_S / 10)
+
+    def _hand_in(self, few: list[int]) -> None:
+        for piece, data in read_pieces(self._http, self._wanted, self._part.entry, few):
+            self._share.put(piece, data)
+            self.handed_in += len(data)
+            self._tries.moved()

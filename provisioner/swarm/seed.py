@@ -12,7 +12,6 @@ import contextlib
 import logging
 import threading
 from pathlib import Path
-from types import TracebackType
 
 from provisioner.errors import ProvisionerError, UntrustedError
 from provisioner.model.release import Manifest, ReleaseKind
@@ -51,12 +50,7 @@ class Seeds:
             log.warning("No libtorrent here: every machine fetches its own copy over HTTP")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         if self._session is not None:
             self._thread.join(timeout=LOOK_EVERY_S * 2)

@@ -9,6 +9,7 @@ import contextlib
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -17,10 +18,20 @@ from provisioner.netboot.settings import NetbootSettings
 from provisioner.serve import _door, _listen
 from provisioner.settings import Settings
 from provisioner.swarm.seed import Seeds
-from provisioner.workshop.station import open_station
+from provisioner.workshop.station import Station, open_station
 
 
-def main(state: str, address: str, port: str, seeds: str = "1") -> None:
+def main(*words: str) -> None:
+    with serving(*words) as (_station, stop):
+        print("serving", flush=True)
+        stop.wait()
+
+
+@contextlib.contextmanager
+def serving(
+    state: str, address: str, port: str, seeds: str = "1"
+) -> Iterator[tuple[Station, threading.Event]]:
+    """An open station, and what SIGTERM sets."""
     wire = IPv4Interface(address)
     netboot = NetbootSettings(
         interface="br0", station=wire, http_port=int(port),
@@ -34,8 +45,7 @@ def main(state: str, address: str, port: str, seeds: str = "1") -> None:
         parts.enter_context(_door(door, _listen(str(wire.ip), int(port)), "machines"))
         if seeds == "1":
             parts.enter_context(Seeds(station.catalog, netboot, station.key.public))
-        print("serving", flush=True)
-        stop.wait()
+        yield station, stop
 
 
 if __name__ == "__main__":

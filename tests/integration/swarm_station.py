@@ -7,25 +7,17 @@ SEEDS 0 it gives by HTTP only.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import shutil
-import signal
 import sys
-import threading
-from ipaddress import IPv4Interface
 from pathlib import Path
 
-from provisioner.api.machine import make_machine_app
 from provisioner.model.release import Manifest, Minimum, ReleaseKind
-from provisioner.netboot.settings import NetbootSettings
 from provisioner.release.build import list_carried
 from provisioner.release.catalog import Catalog
 from provisioner.release.manifest import write_manifest
-from provisioner.serve import _door, _listen
-from provisioner.settings import Settings
-from provisioner.swarm.seed import Seeds
-from provisioner.workshop.station import Station, open_station
+from provisioner.workshop.station import Station
+from tests.integration.side_station import serving
 
 
 def publish(station: Station, content: Path) -> Manifest:
@@ -46,19 +38,7 @@ def publish(station: Station, content: Path) -> Manifest:
 
 
 def main(state: str, address: str, port: str, content: str, seeds: str = "1") -> None:
-    wire = IPv4Interface(address)
-    netboot = NetbootSettings(
-        interface="br0", station=wire, http_port=int(port),
-        tftp_root=Path(state), state_dir=Path(state),
-    )  # fmt: skip
-    station = open_station(Settings(state_dir=Path(state)), url=netboot.station_url)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with contextlib.ExitStack() as parts:
-        door = make_machine_app(station, netboot, Path(state))
-        parts.enter_context(_door(door, _listen(str(wire.ip), int(port)), "machines"))
-        if seeds == "1":
-            parts.enter_context(Seeds(station.catalog, netboot, station.key.public))
+    with serving(state, address, port, seeds) as (station, stop):
         manifest = publish(station, Path(content))  # it appears while the station runs
         print(manifest.id, station.key.public, flush=True)
         stop.wait()

@@ -33,6 +33,23 @@ def evidence(machine: Process) -> dict[str, Any]:
     return dict(json.loads(line(machine)))
 
 
+def begun(room: School, count: int, enough: int, **environment: str) -> tuple[list[Process], int]:
+    """Machines that start together, once so many bytes have crossed the line, and the count
+    at which they began."""
+    numbers = range(count)
+    machines = [room.machine(number, WAIT_FOR_GO="1", **environment) for number in numbers]
+    for machine in machines:
+        assert line(machine) == "ready"
+    before = room.crossed()
+    for machine in machines:
+        say(machine, "go")
+    until = time.monotonic() + LONG_S
+    while room.crossed() - before < enough:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return machines, before
+
+
 def arrived(room: School, number: int) -> bool:
     return room.world.arrived(room.world.folder / f"machine{number}")
 
@@ -57,16 +74,7 @@ def test_a_classroom_takes_one_delta_over_its_line(system: str) -> None:
 
 
 def test_the_one_that_asked_is_killed_and_another_goes_on(room: School) -> None:
-    machines = [room.machine(number, WAIT_FOR_GO="1", STAY="1") for number in range(3)]
-    for machine in machines:
-        assert line(machine) == "ready"
-    before = room.crossed()
-    for machine in machines:
-        say(machine, "go")
-    until = time.monotonic() + LONG_S
-    while room.crossed() - before < 1_000_000:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    machines, before = begun(room, 3, 1_000_000, STAY="1")
     machines[0].send_signal(signal.SIGKILL)  # the lowest address: it was its turn
     machines[0].wait()
     for number in (1, 2):
@@ -105,16 +113,7 @@ def test_a_school_without_a_line_spreads_what_one_machine_has(room: School) -> N
 
 
 def test_a_neighbour_that_hangs_is_not_waited_for_for_ever(room: School) -> None:
-    machines = [room.machine(number, WAIT_FOR_GO="1", PATIENCE="4") for number in range(2)]
-    for machine in machines:
-        assert line(machine) == "ready"
-    before = room.crossed()
-    for machine in machines:
-        say(machine, "go")
-    until = time.monotonic() + LONG_S
-    while room.crossed() - before < 600_000:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    machines, _ = begun(room, 2, 600_000, PATIENCE="4")
     machines[0].send_signal(signal.SIGSTOP)
     evidence(machines[1])
     assert arrived(room, 1)

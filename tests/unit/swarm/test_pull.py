@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from provisioner.swarm.fetch import Wanted
-from provisioner.swarm.pull import EAR_S, FLUSH_S, SwarmPull
+from provisioner.swarm.pull import EAR_S, FLUSH_S, Errand, SwarmPull
 from provisioner.swarm.session import Standing
 
 WANTED = Wanted("system.squashfs", 100_000_000, "0" * 64)
 
 
 class Share:
-    """Notes what it is told."""
+    """Notes what it is told; stands for the part of a file too."""
 
     def __init__(self) -> None:
+        self.flushed = 0
         self.order: list[bool] = []
         self.taking: list[bool] = []
 
@@ -26,6 +27,9 @@ class Share:
 
     def take(self, on: bool) -> None:
         self.taking.append(on)
+
+    def flush(self) -> None:
+        self.flushed += 1
 
     def missing(self) -> list[int]:
         return [1, 2]
@@ -51,7 +55,7 @@ def make(share: Share, ear: Ear) -> SwarmPull:
     anything: Any = None
     told: Any = share
     heard: Any = ear
-    return SwarmPull(anything, WANTED, anything, told, anything, anything, "", heard)
+    return SwarmPull(Errand(anything, WANTED, told, told, anything, anything), "", heard)
 
 
 def standing(peers: int) -> Standing:
@@ -91,10 +95,13 @@ def test_neighbours_rest_while_the_carousel_is_heard(clock: SimpleNamespace) -> 
 
 
 def test_what_came_is_flushed_after_a_hundredth_or_after_a_while(clock: SimpleNamespace) -> None:
-    pull = make(Share(), Ear())
-    pull._flushed = (10_000_000, clock.now)
-    assert not pull._is_flush_due(10_500_000)
-    assert pull._is_flush_due(11_000_000)
-    clock.now += FLUSH_S + 0.1
-    assert pull._is_flush_due(10_500_000)
-    assert not pull._is_flush_due(10_000_000)
+    share = Share()
+    pull = make(share, Ear())
+    pull._note_flushed(10_000_000)
+    flushed = []
+    steps = [(0, 10_500_000), (0, 11_000_000), (FLUSH_S + 0.1, 11_000_000), (0, 11_000_001)]
+    for wait, done in steps:
+        clock.now += wait
+        pull._flush_when_due(done)
+        flushed.append(share.flushed)
+    assert flushed == [0, 2, 2, 4]  # libtorrent's own and the file's, each time
