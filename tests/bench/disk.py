@@ -1,6 +1,7 @@
 """One machine's disk: the same installed system brought by this system and by others.
 
     python -m tests.bench.disk [--small] [--repeat 3] [--work FOLDER] [--results FILE]
+    python -m tests.bench.disk --release FOLDER    # of a release that was built
 
 Every system writes the same packages to the same slow disk (`slow_disk`: 20 MB/s reading and
 writing, 8 ms for each seek), from files that are at hand at once, so that only the disk counts.
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,23 +93,32 @@ def main() -> None:
     end_cleanly()
     with contextlib.ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        rows = disk(work, small=options.small, repeat=options.repeat, only=options.only)
+        small, release = options.small, options.release
+        rows = disk(work, small=small, repeat=options.repeat, only=options.only, release=release)
     found = {"disk": rows}
     if options.results:
         options.results.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def disk(
-    work: Path, *, small: bool = False, repeat: int = 3, only: str = ""
+    work: Path,
+    *,
+    small: bool = False,
+    repeat: int = 3,
+    only: Sequence[str] = (),
+    release: Path | None = None,
 ) -> list[dict[str, object]]:
     """The section's rows; the first says what the slow disk itself gives."""
     rate, seek_ms = (RATE * 5, SEEK_MS / 4) if small else (RATE, SEEK_MS)
     rows: list[dict[str, object]] = [yardstick(work, rate, seek_ms, 8 if small else 48)]
     print(json.dumps(rows[0]), file=sys.stderr, flush=True)
-    system = installed.make(work, pairs.tree_of(work, small))
+    if release:
+        system = installed.make_of_release(work, release)
+    else:
+        system = installed.make(work, pairs.tree_of(work, small))
     with installed.station(work, system) as station:
         for (layout, name), restore in SYSTEMS.items():
-            if only and only not in f"{layout} {name}":
+            if only and f"{layout}: {name}" not in only:
                 continue
             runs = [
                 _measure(work, system, station, restore, rate, seek_ms, proved=number == 0)
@@ -306,7 +316,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="few packages, a faster disk")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", default="", help="systems with this in their name")
+    rows = [f"{layout}: {name}" for layout, name in SYSTEMS]
+    parser.add_argument("--only", nargs="+", choices=rows, default=(), help="these rows alone")
+    parser.add_argument("--release", type=Path, help="what is installed, instead of packages")
     parser.add_argument("--work", type=Path, help="a folder that is kept, for the packages")
     parser.add_argument("--results", type=Path, help="where the JSON goes")
     return parser.parse_args()

@@ -7,6 +7,7 @@ size, as they are packed already. Everything is made once, before any clock runs
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import resource
@@ -41,7 +42,8 @@ ROOT = Path(__file__).parents[2]
 LONG_S = 1800
 ADDRESS, MACHINE, PORT = IPv4Interface("10.77.0.2/24"), IPv4Interface("10.77.0.10/24"), 8080
 KERNEL_BYTES, INITRD_BYTES = 8_000_000, 20_000_000
-DISK_BYTES = 3 * 10**9
+DISK_BYTES, LARGE_DISK_BYTES = 3 * 10**9, 16 * 10**9
+LOADERS = (LOADER_SHIM, LOADER_GRUB, LOADER_MOK, LOADER_IA32, LOADER_BOOT_IMG, LOADER_CORE_IMG)
 Process = subprocess.Popen[str]
 
 
@@ -67,11 +69,8 @@ class Installed:
     tree: Path  # with /boot
     content: Path  # the release's files
     classical: Path  # a file system's image
+    disk_bytes: int = DISK_BYTES
     _digests: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def disk_bytes(self) -> int:
-        return DISK_BYTES
 
     @property
     def image_bytes(self) -> int:
@@ -122,21 +121,41 @@ class Installed:
 
 def make(work: Path, tree: Path) -> Installed:
     """The release's files and the classical image of one tree, below `work`."""
+    content, full = _cleared(work)
+    pairs.pack(tree, content / SYSTEM)
+    (content / KERNEL).write_bytes(os.urandom(KERNEL_BYTES))
+    (content / INITRD).write_bytes(os.urandom(INITRD_BYTES))
+    for name in LOADERS[:4]:
+        (content / name).parent.mkdir(exist_ok=True)
+        (content / name).write_bytes(os.urandom(1_000_000))
+    (content / LOADER_BOOT_IMG).write_bytes(boot_img())
+    (content / LOADER_CORE_IMG).write_bytes(core_img())
+    run(["cp", "-al", tree, full], timeout_s=LONG_S)
+    return _both(work, content, full)
+
+
+def make_of_release(work: Path, release: Path) -> Installed:
+    """The same of a release that was built: what a school's machine gets."""
+    content, full = _cleared(work)
+    (content / LOADER_SHIM).parent.mkdir()
+    for name in (SYSTEM, KERNEL, INITRD, *LOADERS):
+        shutil.copy(release / name, content / name)
+    run(["unsquashfs", "-q", "-n", "-d", full, content / SYSTEM], timeout_s=LONG_S)
+    return dataclasses.replace(_both(work, content, full), disk_bytes=LARGE_DISK_BYTES)
+
+
+def _cleared(work: Path) -> tuple[Path, Path]:
+    """An empty folder for the release's files, and none yet for the classical tree."""
     content, full = work / "content", work / "classical-tree"
     for folder in (content, full):
         shutil.rmtree(folder, ignore_errors=True)
     for old in (*work.glob("*.pcl.zst"), work / "disk.caidx", work / "our-disk.img"):
         old.unlink(missing_ok=True)
     content.mkdir(parents=True)
-    pairs.pack(tree, content / SYSTEM)
-    (content / KERNEL).write_bytes(os.urandom(KERNEL_BYTES))
-    (content / INITRD).write_bytes(os.urandom(INITRD_BYTES))
-    for name in (LOADER_SHIM, LOADER_GRUB, LOADER_MOK, LOADER_IA32):
-        (content / name).parent.mkdir(exist_ok=True)
-        (content / name).write_bytes(os.urandom(1_000_000))
-    (content / LOADER_BOOT_IMG).write_bytes(boot_img())
-    (content / LOADER_CORE_IMG).write_bytes(core_img())
-    run(["cp", "-al", tree, full], timeout_s=LONG_S)
+    return content, full
+
+
+def _both(work: Path, content: Path, full: Path) -> Installed:
     (full / "boot").mkdir(exist_ok=True)
     for name in (KERNEL, INITRD):
         shutil.copy(content / name, full / "boot")
