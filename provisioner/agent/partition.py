@@ -100,12 +100,27 @@ def unboot(slots: tuple[Slot, ...], sector: int) -> list[tuple[int, int]]:
     return [(slot.start * sector, MIB) for slot in slots if slot.label in (layout.BIOS, layout.ESP)]
 
 
-def divide(disk: Path, slots: tuple[Slot, ...]) -> None:
+def divide(disk: Path, slots: tuple[Slot, ...], sector: int) -> None:
     """Write the partition table."""
     settle()
     wipe = ["--wipe", "always", "--wipe-partitions", "always"]
     command = ["sfdisk", "--quiet", "--lock=yes", *wipe, str(disk)]
-    run(command, timeout_s=60, stdin=layout.sfdisk_script(slots))
+    with opened(disk, os.O_RDONLY) as handle:  # the kernel forgets what it read when all close
+        _look_at_edges(handle, slots, sector)
+        run(command, timeout_s=60, stdin=layout.sfdisk_script(slots))
+
+
+def _look_at_edges(handle: int, slots: tuple[Slot, ...], sector: int) -> None:
+    """Have what sfdisk looks at in memory.
+
+    It seeks old signatures (libblkid) at some fifty places in the first MiB and the last two of
+    the disk and of each partition: on a hard disk a second and a half, read in a stretch a third.
+    """
+    for at in (0, *(slot.start * sector for slot in slots)):
+        os.pread(handle, MIB, at)
+    ends = ((slot.start + slot.length) * sector for slot in slots)
+    for end in (*ends, os.lseek(handle, 0, os.SEEK_END)):
+        os.pread(handle, 2 * MIB, max(end - 2 * MIB, 0))
 
 
 @contextlib.contextmanager

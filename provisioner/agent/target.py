@@ -54,7 +54,7 @@ def prepare(
             with opened_exclusively(work.disk) as target:
                 _clear(target, job, resume=False)
     if not resume:
-        partition.divide(disk, slots)
+        partition.divide(disk, slots, sector)
     stack.enter_context(partition.pinned(disk, slots, sector))
     parts = partition.prove_division(disk, slots, sector)
     made = [_formatted(part, keep=resume) for part in parts]

@@ -19,11 +19,9 @@ import hashlib
 import json
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ from typing import Any, cast
 from provisioner.lab.network import LabNetwork
 from provisioner.run import run
 from provisioner.swarm import bencode
+from tests.bench.loops import folder_of_disks
 from tests.integration.swarm_wire import block_multicast
 
 ROOT = Path(__file__).parents[2]
@@ -245,13 +244,11 @@ def v1_torrent(file: Path, tracker: str) -> bytes:
 def classroom(
     limits: Limits, count: int, slow: frozenset[int] = frozenset()
 ) -> Iterator[Classroom]:
-    folder = Path(tempfile.mkdtemp(prefix="fan-out-"))
-    folder.chmod(0o755)  # opentracker gives up its rights before it reads its list
-    try:
-        with LabNetwork(run_root=folder / "run") as network, contextlib.ExitStack() as stack:
-            yield Classroom(network, folder, limits, count, stack, slow)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(folder_of_disks("fan-out-", limits.size * (count + 2)))
+        folder.chmod(0o755)  # opentracker gives up its rights before it reads its list
+        network = stack.enter_context(LabNetwork(run_root=folder / "run"))
+        yield Classroom(network, folder, limits, count, stack, slow)
 
 
 def measure(system: str, limits: Limits, count: int) -> dict[str, float]:

@@ -1,10 +1,12 @@
-"""Loop devices for benchmarks: past the page cache, so that a read is one of the disk's."""
+"""What stands for disks in benchmarks: loop devices past the page cache, folders in memory."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +15,27 @@ from provisioner.run import run
 
 # Debian's choice for a turning disk with one queue; loop devices have none by themselves.
 ELEVATOR = "mq-deadline"
+MEMORY, SPARE_BYTES = Path("/dev/shm"), 4 << 30
 
 
 def end_cleanly() -> None:
     """Have an end from outside remove mounts and devices too, as Ctrl-C does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@contextlib.contextmanager
+def folder_of_disks(prefix: str, size: int) -> Iterator[Path]:
+    """A folder for the disks of many machines, removed at the end; `size` is what they hold.
+
+    In memory where there is room: 25 machines have 25 disks, and one disk under all of them
+    would be what is measured.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * size + SPARE_BYTES
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if roomy else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def attach(disk: Path, start: int = 0, length: int = 0, *, read_only: bool = False) -> Path:

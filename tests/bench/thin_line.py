@@ -16,10 +16,8 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Interface
@@ -29,10 +27,12 @@ from typing import Any
 from provisioner.lab.network import LabNetwork
 from provisioner.run import run
 from tests.bench.fan_out import Process, end, limit, line, say
+from tests.bench.loops import folder_of_disks
 from tests.integration.side_world import NEW, SideWorld, Sizes
 
 ROOT = Path(__file__).parents[2]
 PORT = 8080
+FOLDER_BYTES = 60_000_000  # of a machine: two small releases
 STATION, GATEWAY = IPv4Interface("10.99.0.2/24"), IPv4Interface("10.99.0.1/24")
 # What a machine does: environment of its program, whether the station has a patch
 SYSTEMS: dict[str, tuple[dict[str, str], bool]] = {
@@ -110,11 +110,8 @@ class School:
 @contextlib.contextmanager
 def two_releases(sizes: Sizes) -> Iterator[SideWorld]:
     """A station's folder, removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="thin-line-"))
-    try:
+    with folder_of_disks("thin-line-", 25 * FOLDER_BYTES) as folder:
         yield SideWorld(folder, sizes)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

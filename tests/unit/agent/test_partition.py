@@ -65,7 +65,7 @@ def big(tmp_path: Path) -> OpenDisk:
 def test_what_sfdisk_writes_is_what_was_planned(big: OpenDisk) -> None:
     slots = layout.plan_layout(big.size, 512, IMAGE)
     assert partition.read_table(big.handle, 512) is None
-    partition.divide(big.path, slots)
+    partition.divide(big.path, slots, 512)
     found = partition.read_table(big.handle, 512)
     assert layout.matches_plan(slots, found)
     assert found is not None
@@ -75,7 +75,7 @@ def test_what_sfdisk_writes_is_what_was_planned(big: OpenDisk) -> None:
 @sfdisk
 @pytest.mark.parametrize("at", [512 + 60, 1024 + 40, 512 + 16])
 def test_a_table_with_a_flipped_bit_is_none(big: OpenDisk, at: int) -> None:
-    partition.divide(big.path, layout.plan_layout(big.size, 512, IMAGE))
+    partition.divide(big.path, layout.plan_layout(big.size, 512, IMAGE), 512)
     head = bytearray(read_exactly(big.handle, 0, 34 * 512))
     assert parse_gpt(bytes(head), 512)
     head[at] ^= 1
@@ -91,7 +91,7 @@ def test_an_sfdisk_that_does_nothing_is_found(
 ) -> None:
     monkeypatch.setattr(partition, "run", do_nothing)
     slots = layout.plan_layout(big.size, 512, IMAGE)
-    partition.divide(big.path, slots)
+    partition.divide(big.path, slots, 512)
     with pytest.raises(ProofMissingError):
         partition.prove_division(big.path, slots, 512)
 
@@ -99,7 +99,7 @@ def test_an_sfdisk_that_does_nothing_is_found(
 @sfdisk
 def test_a_kernel_that_sees_something_else_is_found(big: OpenDisk) -> None:
     slots = layout.plan_layout(big.size, 512, IMAGE)
-    partition.divide(big.path, slots)
+    partition.divide(big.path, slots, 512)
     with pytest.raises(ProofMissingError, match="kernel"):
         partition.wait_for_kernel(big.path, slots, 512, patience_s=0)
 
