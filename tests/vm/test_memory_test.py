@@ -26,7 +26,7 @@ from tests.vm.test_boot_paths import (
 )
 
 __all__ = ["live", "open_workshop"]  # the fixtures
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 OPEN = VirtualPC(name="open", firmware=Firmware.UEFI64, mac="52:54:00:00:00:04")
 MEMORY_TEST = BootDecision(
@@ -34,7 +34,7 @@ MEMORY_TEST = BootDecision(
 )
 
 
-def tests_memory(machine: Machine) -> None:
+def shows_the_memory_test(machine: Machine) -> None:
     """memtest86+ names itself and goes on from test to test."""
     machine.wait_for_serial(r"Memtest86\+", BOOT_TIMEOUT_S)
     machine.wait_for_serial(r"(?s)Memtest86\+.*Pass", BOOT_TIMEOUT_S)
@@ -54,7 +54,7 @@ def test_esc_starts_it(open_workshop: Open, pc: VirtualPC, script: str) -> None:
             if requested(workshop, "/live/netboot/memtest64"):
                 break
             time.sleep(0.2)
-        tests_memory(machine)
+        shows_the_memory_test(machine)
     assert "vmlinuz" not in workshop.requests
 
 
@@ -63,5 +63,5 @@ def test_an_order_starts_it(open_workshop: Open, pc: VirtualPC) -> None:
     workshop = open_workshop(DhcpMode.SERVER)
     workshop.decide(MEMORY_TEST)
     with workshop.switched_on(pc) as machine:
-        tests_memory(machine)
+        shows_the_memory_test(machine)
     assert "vmlinuz" not in workshop.requests
