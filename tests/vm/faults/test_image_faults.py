@@ -7,6 +7,7 @@ again. A fault that was not met (the disk counts them) is not written down.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import subprocess
@@ -337,6 +338,7 @@ def growing_flips(desk: Desk, ledger: Ledger, count: int, seed: int) -> int:
     """The same for what is proved while it grows; every piece is read, not samples."""
     chance = random.Random(seed)
     counted: list[bool] = []
+    known: dict[int, int] = {}
     end = growing.GrowingProof.end
 
     def flip_and_end(proof: growing.GrowingProof) -> bool:
@@ -349,12 +351,13 @@ def growing_flips(desk: Desk, ledger: Ledger, count: int, seed: int) -> int:
                 # Pieces come in any order, so the file may lie in several places.
                 at = chance.randrange(len(content) // 4096) * 4096
                 block.write_bytes(content[at : at + 4096])
-                start = place_of(desk.disk.medium, block)
+                start = known.get(at) or place_of(desk.disk.medium, block)
+                known[at] = start
                 byte, bit = chance.randrange(4096), chance.randrange(8)
                 desk.disk.flip(start + byte, bit)
                 again = growing.GrowingProof()
                 again.begin(work.path, work.entry)
-                said = told(again.end)
+                said = told(functools.partial(end, again))
                 true = same(desk.disk.medium, start, block, 4096)
                 again.drop()
                 desk.disk.flip(start + byte, bit)
