@@ -19,6 +19,7 @@ from ipaddress import IPv4Interface
 import uvicorn
 from fastapi import FastAPI
 
+from provisioner import plain_log
 from provisioner.api.machine import make_machine_app
 from provisioner.errors import StationError
 from provisioner.jobs import Jobs
@@ -44,6 +45,7 @@ def serve(settings: Settings) -> None:
     netboot = netboot_settings(settings, address)
     station = open_station(settings, url=netboot.station_url)
     live_files = publish_live(station.catalog, netboot, station.key.public)
+    plain_log.install(logging.WARNING, "dbos")
     stop = _stop_on_signals()
     with contextlib.ExitStack() as parts:
         machine_socket = _listen(str(address.ip), settings.machine_port)
@@ -106,6 +108,7 @@ def _door(app: FastAPI, listening: socket.socket, name: str) -> Iterator[None]:
     config = uvicorn.Config(
         app,
         http="h11",  # it keeps the names of headers as they are; see api.loader_headers
+        log_config=None,  # its loggers speak through ours
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from provisioner import plain_log
 from provisioner.agent import restart
 from provisioner.agent.client import RefusedError, StationClient
 from provisioner.agent.hardware import read_hardware
@@ -199,7 +200,7 @@ def build(home: Home, root: Path = Path("/")) -> Agent:
 
 def main() -> int:
     """Run until the machine is switched off; returns only when it was started in a wrong way."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    plain_log.install(logging.INFO)
     settle()
     try:
         home = find_home()

@@ -3,8 +3,10 @@
 First random marks are written at places all over the disk and read back past the page cache, so
 that a wipe which does nothing is found even on a blank disk; then every block is written with
 zeros by ordinary writes (an offloaded “write zeroes” or a discard may leave the donor's data on
-the medium and only promise to hide them); then the marks' places, or every block, are read; at
-last a few other marks are kept and zeroed, which finds a disk that shows one block at two of them.
+the medium and only promise to hide them); then the marks' places, or every block, are read.
+A second set of marks, both ends of the disk among them, is left out of that pass and must stand
+when all the rest has been written: a disk that shows one block at two places, as every one does
+that claims more room than it has, cannot keep them. Only then are they overwritten.
 Where a purge is demanded the drive's own sanitize command comes between marks and zeros, and the
 marks must be gone when it has ended: the zeros that follow make the disk known, not erased.
 """
@@ -16,7 +18,7 @@ import hashlib
 import mmap
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from provisioner.agent.direct import BLOCK, Report, buffer, nothing, read_exactly, write_exactly
@@ -42,8 +44,9 @@ SAMPLE = 64 * 1024
 EDGE = 1024 * 1024  # partition tables, boot loaders and RAID headers live within it
 PIECE = 64 * 1024
 MAX_SAMPLES = 10_000  # of one record
-APART = 32  # places beside both ends, marked once more at the end
+APART = 32  # places beside both ends whose marks must stand while all else is overwritten
 TOOL = "classroom-agent direct overwrite"
+BLANK = hashlib.sha256(bytes(SAMPLE)).hexdigest()
 VERSION = "0.1.0"  # the distribution's; the live environment has no package to ask
 
 
@@ -110,15 +113,12 @@ def wipe_open(
         journey.enter("drive")
         erased = by_drive(target, plan.method, places, before, journey)
     journey.enter("overwrite")
-    written = overwrite(target.handle, target.size, journey.at)
+    written, kept = overwrite_apart(target.handle, target.size, journey.at)
     journey.enter("look")
-    after = [digest_at(target.handle, place) for place in places]
-    blank = hashlib.sha256(bytes(SAMPLE)).hexdigest()
-    look = Look(SAMPLE * len(places), sum(digest != blank for digest in after))
+    after = {at: digest_at(target.handle, at) for at in {*places, *(one.offset for one in kept)}}
+    look = Look(SAMPLE * len(after), sum(digest != BLANK for digest in after.values()))
     if work.full:
         look = look_at_all(target.handle, target.size, journey.at)
-    if not look.nonzero_blocks:
-        prove_apart(target.handle, target.size)
     return WipeEvidence(
         disk=DiskRef.of(target.disk),
         method=plan.method,
@@ -134,9 +134,10 @@ def wipe_open(
         bytes_read_back=look.bytes_read,
         sample_bytes=SAMPLE,
         samples=tuple(
-            Sample(offset=place, before=old, after=new)
-            for place, old, new in zip(places, before, after, strict=True)
+            Sample(offset=place, before=old, after=after[place])
+            for place, old in zip(places, before, strict=True)
         ),
+        kept=kept,
         nonzero_blocks=look.nonzero_blocks,
         full=work.full,
     )
@@ -217,29 +218,55 @@ def mark(handle: int, places: Sequence[int], report: Report = nothing) -> list[s
     return found
 
 
-def prove_apart(handle: int, size: int) -> None:
-    """Marks once more, then zeros again: a disk that has begun to show one block at two places
-    reads as zeros everywhere and still holds what it hides. Found where two marks meet on one
-    block, which on a large disk is rare. Raises DiskFaultError."""
-    places, zeros = choose_places(size, APART), memoryview(buffer(SAMPLE))
-    mark(handle, places)
-    for place in places:
-        write_exactly(handle, place, zeros)
-    os.fsync(handle)
-    for place in places:
-        if any(read_exactly(handle, place, SAMPLE)):
-            raise DiskFaultError(f"The disk did not take zeros at byte {place}.", "Replace it.")
+def overwrite_apart(
+    handle: int, size: int, report: Report = nothing
+) -> tuple[int, tuple[Sample, ...]]:
+    """Zeros over the whole disk, new marks last of all: what was written elsewhere must not have
+    touched them. Returns the bytes written, and each mark before and after that.
+
+    A disk of any size R below the one that it claims shows byte R at byte 0 or somewhere else,
+    or nowhere: so either a mark at one of its ends is not kept, or the zeros hit one. Places in
+    between find a disk that only shows a part of itself twice. Raises DiskFaultError.
+    """
+    places = choose_places(size, APART)
+    before = mark(handle, places)
+    written = overwrite(handle, between(places, size), report)
+    kept = tuple(
+        Sample(offset=at, before=old, after=digest_at(handle, at))
+        for at, old in zip(places, before, strict=True)
+    )
+    lost = [one.offset for one in kept if one.after != one.before]
+    if lost:
+        raise DiskFaultError(
+            f"Byte {lost[0]} of the disk changed when other places were written.",
+            "It shows one block at two places: a disk with less room than it claims does so. "
+            "Replace it; it cannot be erased with proof.",
+        )
+    return written + overwrite(handle, [(at, at + SAMPLE) for at in places]), kept
 
 
-def overwrite(handle: int, size: int, report: Report = nothing) -> int:
-    """Zeros over the whole disk; returns the bytes that the kernel took. Flushed at the end."""
-    zeros = memoryview(buffer(BLOCK))
-    done = 0
-    while done < size:
-        length = min(BLOCK, size - done)
-        write_exactly(handle, done, zeros[:length])
-        done += length
-        report(done, size)
+def between(places: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of what lies between samples, which are in order, and behind the last."""
+    start = 0
+    for place in places:
+        if place > start:
+            yield start, place
+        start = place + SAMPLE
+    if start < size:
+        yield start, size
+
+
+def overwrite(handle: int, stretches: Iterable[tuple[int, int]], report: Report = nothing) -> int:
+    """Zeros over each stretch of the disk (start, stop); returns the bytes that the kernel took.
+    Flushed at the end."""
+    zeros, wanted = memoryview(buffer(BLOCK)), list(stretches)
+    total, done = sum(stop - start for start, stop in wanted), 0
+    for start, stop in wanted:
+        for at in range(start, stop, BLOCK):
+            length = min(BLOCK, stop - at)
+            write_exactly(handle, at, zeros[:length])
+            done += length
+            report(done, total)
     os.fsync(handle)
     return done
 

@@ -17,7 +17,7 @@ from provisioner.agent.journey import Journey, Standing
 from provisioner.agent.surroundings import Home
 from provisioner.agent.text import clean
 from provisioner.agent.words import step
-from provisioner.errors import DiskFaultError, ProvisionerError
+from provisioner.errors import DiskFaultError, ProvisionerError, UnreachableError
 from provisioner.model.order import DiagnoseWork, ImageWork, Order, RestartWork, WipeWork
 from provisioner.model.record import MachineEvidence, Problem, Record, RestartEvidence
 from provisioner.model.wire import Progress
@@ -131,9 +131,9 @@ def explain(error: Exception) -> Problem:
             "Check its cable; if it happens again, replace the disk.",
         )
     if isinstance(error, ProvisionerError):
-        return Problem(
-            kind=type(error).__name__, message=error.message[:4000], hint=error.hint[:4000]
-        )
+        # The station knows the kinds of errors.py; how exactly a line broke is in the message.
+        kind = UnreachableError if isinstance(error, UnreachableError) else type(error)
+        return Problem(kind=kind.__name__, message=error.message[:4000], hint=error.hint[:4000])
     return Problem(
         kind=clean(type(error).__name__),
         message=f"{error}"[:4000] or "An unexpected error.",

@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from provisioner.api import problems
 from provisioner.api.loader_headers import LoaderHeaders
-from provisioner.errors import NotFoundError, UntrustedError
+from provisioner.errors import NotFoundError, TooLargeError
 from provisioner.model.signed import Envelope
 from provisioner.netboot.menus import (
     BootDecision,
@@ -139,7 +139,10 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY_BYTES:
-            raise UntrustedError("This request is larger than any that a machine sends.")
+            raise TooLargeError(
+                f"This request has more than {MAX_BODY_BYTES} bytes; no machine sends so much.",
+                "A report names at most 64 disks, and 200 characters a name.",
+            )
     return body
 
 

@@ -7,6 +7,8 @@ ZH = {
     "The disk named here was erased and read back. What was measured follows.":
         "下列硬盘已被清除并读回核对，以下为实测结果。",
     "Standard": "依据标准",
+    "NIST SP 800-88 r2 (September 2025); techniques: IEEE 2883":
+        "NIST SP 800-88 r2（2025 年 9 月）；清除技术：IEEE 2883",
     "Medium": "存储介质",
     "Manufacturer": "制造商",
     "not told by the disk": "硬盘未提供",
@@ -44,6 +46,9 @@ ZH = {
     "Random marks were written to {count} places before and were gone after; all reading went past "
     "the memory of the computer.":
         "清除前在 {count} 处写入随机标记，清除后均已消失；所有读取均绕过电脑内存缓存。",
+    "Other marks, both ends of the disk among them, stood until all else was written: it has all "
+    "the room that it claims.":
+        "另有标记写在硬盘首尾及中间多处，其余各处全部写零后仍然完好：硬盘容量属实。",
     "Data left on {share} of the disk or more would have been found with a probability of 95 %.":
         "若硬盘上仍有 {share} 或更多的数据残留，将有 95 % 的概率被发现。",
     "Result": "结果",

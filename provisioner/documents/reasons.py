@@ -59,6 +59,14 @@ _SENTENCES = tuple(
             "清除前未能在字节 {0} 处写入标记。",
         ),
         (r"Byte (\d+) still held data after the wipe\.", "清除后字节 {0} 处仍有数据。"),
+        (
+            r"Byte (\d+) changed when other places were written\.",
+            "写入其他位置时，字节 {0} 处随之改变。",
+        ),
+        (
+            r"It was not shown that the disk has all the room that it claims\.",
+            "未能证明硬盘容量属实。",
+        ),
     )
 )
 

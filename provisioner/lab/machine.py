@@ -252,6 +252,10 @@ class Machine:
         """Press the reset button."""
         self._qmp("system_reset")
 
+    def press_key(self, name: str) -> None:
+        """Press and release one key, by QEMU's name of it (`esc`, `ret`)."""
+        self._qmp("send-key", keys=[{"type": "qcode", "data": name}])
+
     def plug(self, *, connected: bool) -> None:
         """Put the network cable in or pull it out; the machine sees the link go."""
         self._qmp("set_link", name="nic0", up=connected)

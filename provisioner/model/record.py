@@ -97,6 +97,9 @@ class WipeEvidence(Model):
     bytes_read_back: int = Field(ge=0, lt=2**63)
     sample_bytes: int = Field(gt=0, description="length of each sample")
     samples: tuple[Sample, ...] = Field(max_length=10_000)
+    kept: tuple[Sample, ...] = Field(
+        (), max_length=200, description="marks before and after all other places were overwritten"
+    )
     nonzero_blocks: int = Field(ge=0, description="blocks of the read-back that were not zero")
     full: bool
     level: WipeLevel = WipeLevel.CLEAR

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -105,7 +106,19 @@ def open_envelope(text: str | bytes, model: type[M], *, trusted: str | None) -> 
     try:
         return model.model_validate_json(payload), key
     except ValidationError as error:
-        raise UntrustedError(f"A signed {kind} has an unknown form: {error}") from error
+        raise UntrustedError(f"A signed {kind} has an unknown form: {_mistakes(error)}") from error
+
+
+def _mistakes(error: ValidationError) -> str:
+    """The first fields that do not fit and why; of their content nothing, it is a stranger's."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    words = [f"{'.'.join(_known(part) for part in one['loc'])}: {one['msg']}" for one in found[:3]]
+    return "; ".join(words) + (f"; and {len(found) - 3} more" if len(found) > 3 else "") + "."
+
+
+def _known(part: int | str) -> str:
+    """A step of the way to a field; names that are none of ours are not repeated."""
+    return str(part) if re.fullmatch(r"[a-z0-9_]{1,40}", str(part)) else "?"
 
 
 def _verified(envelope: Envelope, kind: str, trusted: str | None) -> tuple[bytes, str]:

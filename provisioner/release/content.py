@@ -21,6 +21,7 @@ AGENT_HOME = Path("usr/lib/classroom/provisioner")
 AGENT_PARTS = (
     "__init__.py",
     "errors.py",
+    "plain_log.py",
     "run.py",
     "lifecycle.py",
     "model",

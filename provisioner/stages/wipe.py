@@ -28,7 +28,9 @@ def judge_wipe(evidence: WipeEvidence, work: WipeWork) -> list[str]:
     """Reasons why the wipe is not proved.
 
     Every sample must have held something other than zeros before and nothing but zeros after;
-    the bytes written must cover the whole disk; figures that cannot be are refused.
+    marks at both ends must have stood while all else was written, as no disk keeps them that has
+    less room than it claims; the bytes written must cover the whole disk; figures that cannot be
+    are refused.
     """
     size = work.disk.size_bytes
     reasons = []
@@ -40,7 +42,8 @@ def judge_wipe(evidence: WipeEvidence, work: WipeWork) -> list[str]:
         reasons.append("The whole disk should have been read back and was not.")
     if evidence.nonzero_blocks:
         reasons.append(f"{evidence.nonzero_blocks} blocks still held data after the wipe.")
-    return reasons + _judge_level(evidence, work) + _judge_samples(evidence, work)
+    reasons += _judge_level(evidence, work) + _judge_samples(evidence, work)
+    return reasons + _judge_kept(evidence, size)
 
 
 def _judge_level(evidence: WipeEvidence, work: WipeWork) -> list[str]:
@@ -79,7 +82,7 @@ def impossible_figures(evidence: WipeEvidence) -> list[str]:
 
 
 def _judge_samples(evidence: WipeEvidence, work: WipeWork) -> list[str]:
-    blank = hashlib.sha256(bytes(evidence.sample_bytes)).hexdigest()
+    blank = _blank(evidence)
     # Samples may fall on one another on a small disk; two in three must be distinct.
     if len({sample.offset for sample in evidence.samples}) < work.samples * 2 // 3:
         return [f"Only {len(evidence.samples)} of {work.samples} samples were taken."]
@@ -98,3 +101,19 @@ def _judge_sample(sample: Sample, length: int, size: int, blank: str) -> str:
     if sample.after != blank:
         return f"Byte {sample.offset} still held data after the wipe."
     return ""
+
+
+def _judge_kept(evidence: WipeEvidence, size: int) -> list[str]:
+    """Marks at both ends stood while everything between them was written."""
+    blank = _blank(evidence)
+    lost = [one.offset for one in evidence.kept if one.after != one.before or one.before == blank]
+    if lost:
+        return [f"Byte {lost[0]} changed when other places were written."]
+    if not {0, size - evidence.sample_bytes} <= {one.offset for one in evidence.kept}:
+        return ["It was not shown that the disk has all the room that it claims."]
+    return []
+
+
+def _blank(evidence: WipeEvidence) -> str:
+    """The digest of a sample of zeros."""
+    return hashlib.sha256(bytes(evidence.sample_bytes)).hexdigest()

@@ -28,6 +28,7 @@ FLOORS = (
         "templating",
         "yaml_file",
         "secret_file",
+        "plain_log",
         "run",
         "lifecycle",
         "settings",
@@ -38,7 +39,7 @@ FLOORS = (
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 
 # The agent runs with what Debian gives the live environment, and with these parts of ours.
-AGENT_MAY = ("agent", "model", "errors", "run", "lifecycle", "swarm",
+AGENT_MAY = ("agent", "model", "errors", "plain_log", "run", "lifecycle", "swarm",
              "release.manifest", "release.chunks", "release.grubcfg", "release.bios")  # fmt: skip
 AGENT_LIBRARIES = {"pydantic", "pydantic_core", "cryptography", "urllib3", "PIL"}
 

@@ -103,7 +103,7 @@ def test_what_lsblk_never_writes_is_an_error(text: str) -> None:
 
 
 def test_more_disks_than_a_machine_has_are_cut() -> None:
-    many = [{"name": f"sd{n}", "type": "disk", "size": 1} for n in range(1000)]
+    many = [{"name": f"sd{n}", "type": "disk", "size": 1} for n in range(10_000)]
     assert len(lsblk.parse_lsblk(json.dumps({"blockdevices": many}))) == 64
 
 

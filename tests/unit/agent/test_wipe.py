@@ -7,13 +7,12 @@ import hashlib
 import itertools
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from provisioner.agent import wipe
-from provisioner.agent.direct import read_exactly, write_exactly
 from provisioner.agent.disk import OpenDisk
 from provisioner.agent.drive_erase import Erased
 from provisioner.agent.journey import Journey
@@ -28,6 +27,7 @@ from provisioner.model.hardware import DiskRef
 from provisioner.model.order import WipeWork
 from provisioner.model.record import WipeEvidence
 from provisioner.stages.wipe import judge_wipe
+from tests.unit.agent.conftest import make_disk
 
 BLANK = hashlib.sha256(bytes(wipe.SAMPLE)).hexdigest()
 
@@ -62,10 +62,11 @@ def test_a_wipe_that_does_nothing_is_found_on_a_blank_disk(
     target: OpenDisk, monkeypatch: pytest.MonkeyPatch, full: bool
 ) -> None:
     target.path.write_bytes(bytes(target.size))
-    monkeypatch.setattr(wipe, "overwrite", lambda _handle, size, _report: size)
+    monkeypatch.setattr(wipe, "overwrite", lambda *_: target.size // 2)
     evidence = run(target, full=full)
     assert evidence.nonzero_blocks > 0
     assert BLANK not in {sample.after for sample in evidence.samples}
+    assert judge_wipe(evidence, work_for(target, full=full))
 
 
 def test_one_byte_left_over_is_found_by_the_full_look(
@@ -73,8 +74,8 @@ def test_one_byte_left_over_is_found_by_the_full_look(
 ) -> None:
     honest = wipe.overwrite
 
-    def leave_one(handle: int, size: int, report: object) -> int:
-        done = honest(handle, size)
+    def leave_one(handle: int, stretches: Iterable[tuple[int, int]], *_: object) -> int:
+        done = honest(handle, stretches)
         with target.path.open("r+b") as file:
             file.seek(5_000_001)
             file.write(b"x")
@@ -187,15 +188,123 @@ def test_the_version_is_the_distributions() -> None:
     assert f'version = "{wipe.VERSION}"' in text
 
 
-def test_a_disk_that_shows_one_block_at_two_places(target: OpenDisk) -> None:
-    """It reads as zeros everywhere, and half of the donor's data still lies on the medium."""
-    wipe.prove_apart(target.handle, target.size)
-    assert not any(read_exactly(target.handle, 0, 4096))
-    low = target.size // 2
+# Disks with less room than they claim: where each byte of what they claim truly lies.
+
+Fold = Callable[[int], int | None]
+CLAIMED = 24 * 1024 * 1024
+GRAIN = 512
+
+
+def modulo(size: int) -> Fold:
+    return lambda at: at % size
+
+
+def window(size: int, width: int) -> Fold:
+    """All that is too much lies in the last `width` bytes there are."""
+    return lambda at: at if at < size else size - width + (at - size) % width
+
+
+def nothing_behind(size: int) -> Fold:
+    return lambda at: at if at < size else None
+
+
+def part_twice(start: int, length: int, by: int) -> Fold:
+    """Not smaller than it claims, but some addresses lead to others' blocks."""
+    return lambda at: at + by if start <= at < start + length else at
+
+
+LIARS: dict[str, Fold] = {
+    "one sector": modulo(CLAIMED - 512),
+    "the third part of it": modulo(CLAIMED // 3),
+    "as three to two": modulo(CLAIMED * 2 // 3),
+    "odd": modulo(CLAIMED * 7 // 11 // 512 * 512),
+    "little more than the first MiB": modulo(1024 * 1024 + 512),
+    "a sixteenth of its last part": window(CLAIMED // 2, CLAIMED // 32),
+    "one block for all that is too much": window(CLAIMED - 2**20 - 4096, 4096),
+    "writes that go nowhere": nothing_behind(CLAIMED // 2),
+    "the last sector goes nowhere": nothing_behind(CLAIMED - 512),
+    "a block at the beginning, again at the end": part_twice(CLAIMED - 4096, 4096, 4096 - CLAIMED),
+}
+
+
+@contextlib.contextmanager
+def folded(fold: Fold) -> Iterator[None]:
+    """The disk is what it claims to be only where `fold` says so."""
+
+    def stretches(start: int, size: int) -> Iterator[tuple[int | None, int, int]]:
+        """Place on the medium, place in the request, length; joined where they lie in a row."""
+        begin, place = 0, fold(start)
+        for at in range(GRAIN, size + 1, GRAIN):
+            after = fold(start + at) if at < size else None
+            if at == size or after != (place + at - begin if place is not None else None):
+                yield place, begin, at - begin
+                begin, place = at, after
+
+    def write(handle: int, start: int, data: memoryview) -> None:
+        for place, at, size in stretches(start, len(data)):
+            if place is not None:
+                os.pwrite(handle, memoryview(data)[at : at + size], place)
+
+    def read(handle: int, start: int, size: int) -> bytes:
+        return b"".join(
+            bytes(length) if place is None else os.pread(handle, length, place)
+            for place, _, length in stretches(start, size)
+        )
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wipe, "write_exactly", lambda h, at, data: write_exactly(h, at % low, data))
-        patch.setattr(wipe, "read_exactly", lambda h, at, size: read_exactly(h, at % low, size))
-        wipe.overwrite(target.handle, target.size)
-        assert wipe.digest_at(target.handle, low) == hashlib.sha256(bytes(wipe.SAMPLE)).hexdigest()
-        with pytest.raises(DiskFaultError, match="did not keep"):
-            wipe.prove_apart(target.handle, target.size)
+        patch.setattr(wipe, "write_exactly", write)
+        patch.setattr(wipe, "read_exactly", read)
+        yield
+
+
+@pytest.fixture
+def medium(tmp_path: Path) -> Iterator[OpenDisk]:
+    """What there is; not opened for direct input, whose buffers would have to be aligned."""
+    disk = make_disk(size=CLAIMED)
+    (tmp_path / disk.name).write_bytes(os.urandom(CLAIMED))
+    handle = os.open(tmp_path / disk.name, os.O_RDWR)
+    yield OpenDisk(disk, tmp_path / disk.name, handle)
+    os.close(handle)
+
+
+@pytest.mark.parametrize("how", LIARS)
+def test_a_disk_with_less_room_than_it_claims(
+    medium: OpenDisk, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as few marks as can be, so that they seldom meet, as on a large disk."""
+    monkeypatch.setattr(wipe, "APART", 1)
+    with folded(LIARS[how]), pytest.raises(DiskFaultError):
+        run(medium, samples=1)
+
+
+def test_a_disk_whose_middle_is_a_part_of_its_beginning(medium: OpenDisk) -> None:
+    """Two of 32 slices of a disk hold a whole place at least."""
+    with folded(part_twice(9 * 2**20, 2**21, -(2**22))), pytest.raises(DiskFaultError):
+        wipe.overwrite_apart(medium.handle, medium.size)
+
+
+@pytest.mark.parametrize("how", LIARS)
+def test_a_disk_that_begins_to_lie_after_the_first_marks(
+    medium: OpenDisk, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would read as zeros everywhere, and a part of the donor's data still lie there."""
+    monkeypatch.setattr(wipe, "APART", 1)
+    wipe.mark(medium.handle, wipe.choose_places(medium.size, 1))
+    with folded(LIARS[how]), pytest.raises(DiskFaultError):
+        wipe.overwrite_apart(medium.handle, medium.size)
+
+
+def test_a_disk_that_is_what_it_claims(medium: OpenDisk) -> None:
+    with folded(lambda at: at):
+        evidence = run(medium, samples=8)
+    assert judge_wipe(evidence, work_for(medium, samples=8)) == []
+    assert not any(medium.path.read_bytes())
+
+
+def test_what_lies_between_the_marks() -> None:
+    sample, size = wipe.SAMPLE, 16 * wipe.SAMPLE + 512
+    places = [0, sample, 5 * sample, 15 * sample + 512]
+    gaps = list(wipe.between(places, size))
+    assert gaps == [(2 * sample, 5 * sample), (6 * sample, 15 * sample + 512)]
+    assert list(wipe.between([], 7)) == [(0, 7)]
+    assert list(wipe.between([0], size)) == [(sample, size)]

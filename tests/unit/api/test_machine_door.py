@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from provisioner.api.machine import MAX_BODY_BYTES, make_machine_app
+from provisioner.model.signed import PrivateKey
 from provisioner.netboot.settings import NetbootSettings
 from provisioner.settings import Settings
 from provisioner.workshop.dialogue import Dialogue
@@ -80,7 +82,35 @@ def test_garbage_is_refused_in_one_form(client: TestClient, body: bytes) -> None
 
 def test_an_endless_request_is_cut_off(client: TestClient) -> None:
     answer = client.post("/machine/v1/register", content=b"x" * (MAX_BODY_BYTES + 1))
-    assert 400 <= answer.status_code < 500
+    assert answer.status_code == 413
+    assert f"{MAX_BODY_BYTES} bytes" in answer.json()["detail"]
+    assert "64 disks" in answer.json()["hint"]
+
+
+@pytest.mark.parametrize(
+    ("disks", "status", "limit"), [(65, 403, "at most 64"), (10_000, 403, "at most 64"),
+                                   (20_000, 413, f"{MAX_BODY_BYTES} bytes")],
+)  # fmt: skip
+def test_ten_thousand_disks(client: TestClient, disks: int, status: int, limit: str) -> None:
+    """A clear refusal that names the limit, and nothing of what was sent."""
+    told = hardware().model_dump(mode="json")
+    one = {**told["disks"][0], "serial": "S3cret", "model": ""}
+    request = {"counter": 1, "hardware": {**told, "disks": [one] * disks},
+               "boot": {"surroundings": "live"}}  # fmt: skip
+    sealed = PrivateKey.generate().sign("registerrequest", json.dumps(request).encode())
+    answer = client.post("/machine/v1/register", content=sealed)
+    assert answer.status_code == status
+    assert limit in answer.json()["detail"]
+    assert "S3cret" not in answer.text and len(answer.text) < 1000
+
+
+def test_names_of_a_strangers_fields_are_not_repeated(client: TestClient) -> None:
+    told = {"\x1b[2J": 1, "boot": {"surroundings": "\x1b[31m"}, "<b>": 2}
+    sealed = PrivateKey.generate().sign("registerrequest", json.dumps(told).encode())
+    answer = client.post("/machine/v1/register", content=sealed)
+    assert answer.status_code == 403
+    assert "boot.surroundings" in answer.json()["detail"] or "more" in answer.json()["detail"]
+    assert "u001b" not in answer.text and "<b>" not in answer.text
 
 
 def test_files_are_served_in_ranges(client: TestClient) -> None:

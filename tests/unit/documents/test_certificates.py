@@ -108,6 +108,8 @@ def test_another_stations_certificate_is_not_ours(station: Station) -> None:
     [
         (lambda e: e.update(bytes_written=e["bytes_written"] - 512), "Only"),
         (lambda e: e.update(nonzero_blocks=1), "still held data"),
+        (lambda e: e.update(kept=[]), "all the room that it claims"),
+        (lambda e: e["kept"][1].update(after="0" * 64), "changed when other places"),
         (lambda e: e["samples"].pop() and e.update(samples=e["samples"][:3]), "samples were taken"),
         (lambda e: e.update(real_bytes=512), "cannot really have 512"),
         (lambda e: e.update(real_bytes=e["bytes_written"] * 2), "hidden bytes"),

@@ -36,6 +36,7 @@ def spoken() -> set[str]:
     found = set(texts.BASES.values()) | {name for name, _ in texts.SMART_FIELDS}
     found |= {"bytes", "yes", "no", "clear", "purge", "hard disk", "solid-state disk", "NVMe"}
     found.add("The drive did not tell whether it hides an area (HPA, DCO).")
+    found.add(str(WipeCertificate.model_fields["standard"].default))
     for path in (templates_folder() / "documents").glob("*.j2"):
         tree = environment().parse(path.read_text())
         for _, _, message in extract_from_ast(tree, ("_",)):

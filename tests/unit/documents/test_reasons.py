@@ -17,7 +17,14 @@ from provisioner.stages import choose_disk, wipe
 KEPT = re.compile(r"PC-\d+|Clear|Purge|USB|MB|“[a-z-]+”")
 FUNCTIONS = {
     choose_disk: {"why_not"},
-    wipe: {"judge_wipe", "_judge_level", "impossible_figures", "_judge_samples", "_judge_sample"},
+    wipe: {
+        "judge_wipe",
+        "_judge_level",
+        "impossible_figures",
+        "_judge_samples",
+        "_judge_sample",
+        "_judge_kept",
+    },
     gather: {"disk_wipe", "_no"},
 }
 

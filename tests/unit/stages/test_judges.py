@@ -36,8 +36,10 @@ MARK = hashlib.sha256(b"\x01" * BLOCK).hexdigest()
 
 def wiped(**changes: Any) -> WipeEvidence:
     samples = tuple(Sample(offset=n * 10**6, before=MARK, after=BLANK) for n in range(8))
+    ends = (0, DISK.size_bytes - BLOCK)
     values: dict[str, Any] = {
         "disk": DISK, "method": "overwrite", "tool": "agent", "bytes_written": DISK.size_bytes,
+        "kept": tuple(Sample(offset=at, before=MARK, after=MARK) for at in ends),
         "bytes_read_back": 8 * BLOCK, "sample_bytes": BLOCK, "samples": samples,
         "nonzero_blocks": 0, "full": False,
     }  # fmt: skip
@@ -46,6 +48,25 @@ def wiped(**changes: Any) -> WipeEvidence:
 
 def test_a_whole_wipe_is_proved() -> None:
     assert judge_wipe(wiped(), WORK) == []
+
+
+END = DISK.size_bytes - BLOCK
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ((), "all the room"),
+        ((Sample(offset=0, before=MARK, after=MARK),), "all the room"),
+        ((Sample(offset=END, before=MARK, after=MARK),), "all the room"),
+        ((Sample(offset=0, before=MARK, after=BLANK),), "Byte 0 changed"),
+        ((Sample(offset=END, before=BLANK, after=BLANK),), f"Byte {END} changed"),
+    ],
+)
+def test_marks_at_both_ends_stood_while_all_else_was_written(
+    kept: tuple[Sample, ...], said: str
+) -> None:
+    assert any(said in reason for reason in judge_wipe(wiped(kept=kept), WORK))
 
 
 def one_sample(**changes: Any) -> tuple[Sample, ...]:

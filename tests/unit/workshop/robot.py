@@ -176,6 +176,10 @@ def wiped(work: WipeWork, **changes: Any) -> WipeEvidence:
         "samples": tuple(
             Sample(offset=n * BLOCK, before="1" * 64, after=blank) for n in range(work.samples)
         ),
+        "kept": tuple(
+            Sample(offset=at, before="1" * 64, after="1" * 64)
+            for at in (0, work.disk.size_bytes - BLOCK)
+        ),
     }  # fmt: skip
     return WipeEvidence(**{**values, **changes})
 

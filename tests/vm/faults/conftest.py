@@ -19,15 +19,6 @@ LEDGER = pytest.StashKey[Ledger]()
 RESULTS = "RESULTS"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Not part of `make test` yet: how long they take on a quiet computer was not measured."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.long)
-
-
 @pytest.fixture(scope="session")
 def ledger(pytestconfig: pytest.Config) -> Ledger:
     """Every case of this run is written here."""

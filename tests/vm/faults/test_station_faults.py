@@ -151,9 +151,10 @@ def test_two_operators_choose_two_disks(make_desk: MakeDesk, ledger: Ledger) -> 
 
 def test_two_operators_ask_for_a_stage_again(make_desk: MakeDesk, ledger: Ledger) -> None:
     """They and the machine all speak at once: the old success is void as soon as one was obeyed,
-    and at most one run is open."""
-    desk = make_desk(SIZE, wipe_samples=16)
-    for turn in range(6):
+    and at most one run is open. Where the machine was quicker and is at work, both are refused,
+    and the success stands."""
+    desk, obeyed = make_desk(SIZE, wipe_samples=16), 0
+    for turn in range(24):
         desk.disk.medium.write_bytes(os.urandom(SIZE))
         robot = desk.machine(Verb.WIPE)
         assert desk.carry_out(robot, Verb.WIPE).success
@@ -172,11 +173,17 @@ def test_two_operators_ask_for_a_stage_again(make_desk: MakeDesk, ledger: Ledger
             running = open_runs.count()
             proved = Milestone(row.milestone).rank >= Milestone.WIPED.rank
         assert running <= 1, told
-        assert "done" in told[:2], told
+        if "done" not in told[:2]:
+            assert all("at work" in answer for answer in told[:2]) and running == 1, told
+            continue
+        obeyed += 1
         said = Said(proved, f"{row.milestone}; A: {told[0]}; B: {told[1]}")
         case = ledger.book(f"two operators, one machine: turn {turn + 1}", "wipe", said,
                            true=False, expected=NO)  # fmt: skip
         assert case.as_expected, case
+        if obeyed == 6:
+            return
+    raise AssertionError(f"only {obeyed} of 24 times an operator was quicker than the machine")
 
 
 def newest(desk: Desk) -> str:

@@ -27,19 +27,18 @@ def test_a_wipe_whose_read_back_was_patched_away(
     ledger = Ledger()
     desk = make_desk(2 * MIB, wipe_samples=16)
     desk.disk.medium.write_bytes(os.urandom(desk.disk.size))
-    desk.disk.rule("drop", start=MIB, stop=MIB + 65536, since=1)
+    desk.disk.rule("drop", start=MIB, stop=MIB + 65536, since=2)
     assert not desk.run_stage(Verb.WIPE, wipe_read_back_all=True).success
 
     desk.disk.mend()
     desk.disk.medium.write_bytes(os.urandom(desk.disk.size))
-    desk.disk.rule("drop", start=MIB, stop=MIB + 65536, since=1)
+    desk.disk.rule("drop", start=MIB, stop=MIB + 65536, since=2)
     monkeypatch.setattr(wipe, "look_at_all", lambda _h, size, _report: wipe.Look(size, 0))
-    monkeypatch.setattr(wipe, "prove_apart", lambda *_: None)
     honest, asked = wipe.digest_at, iter(range(10**6))
     # The marks are read honestly; whatever is asked afterwards is “zeros”.
-    marks = len(wipe.choose_places(desk.disk.size, 16))
+    marks, kept = (len(wipe.choose_places(desk.disk.size, n)) for n in (16, wipe.APART))
     monkeypatch.setattr(
-        wipe, "digest_at", lambda h, at: honest(h, at) if next(asked) < marks else BLANK
+        wipe, "digest_at", lambda h, at: honest(h, at) if next(asked) < marks + 2 * kept else BLANK
     )
     said = desk.run_stage(Verb.WIPE, wipe_read_back_all=True)
     case = ledger.book("broken agent", "wipe", said, true=desk.blank())
