@@ -37,7 +37,7 @@ def entries(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith(" ")]
 
 
-@pytest.mark.parametrize("text", [*NASTY, *ESCAPES, "A" * 2**20])
+@pytest.mark.parametrize("text", [*NASTY, *ESCAPES, "A" * 2**20], ids=lambda text: ascii(text)[:20])
 def test_nobody_else_writes_an_entry(written: io.StringIO, text: str) -> None:
     logging.getLogger("provisioner.test").warning("%s failed", text)
     try:
