@@ -1,0 +1,229 @@
+"""Block programming as a pupil meets it: a real window, real files, no network, power cuts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Playwright, sync_playwright
+
+from provisioner.education.blocks import ensure_blocks
+from provisioner.pupil.sb3 import check_sb3
+from provisioner.release.cache import Cache, key_of
+from provisioner.settings import Settings
+from tests import blocks_factory
+from tests.web.blocks_window import Window, virtual_screen
+
+pytestmark = pytest.mark.web
+NODE = Path(__file__).parents[1] / "node"
+# What a power cut may cost at most, in seconds.
+A_MINUTE = 60
+
+
+@pytest.fixture(scope="session")
+def cache() -> Cache:
+    """Kept from run to run, outside the tree: the editor is 150 MB to fetch."""
+    return Cache(Settings().cache_dir / "education")
+
+
+@pytest.fixture(scope="session")
+def application(cache: Cache) -> Path:
+    with cache.locked():
+        return ensure_blocks(cache)
+
+
+@pytest.fixture(scope="session")
+def parser(cache: Cache) -> Path:
+    """The folder with Scratch's own parser, installed by the lock file beside the test."""
+    lock = (NODE / "package-lock.json").read_text()
+
+    def make(out: Path) -> None:
+        out.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            (out / name).write_text((NODE / name).read_text())
+        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
+                       cwd=out, check=True, timeout=600)  # fmt: skip
+
+    with cache.locked():
+        return cache.entry("node", key_of(lock), make) / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with virtual_screen(tmp_path_factory.mktemp("screen") / "xvfb.log") as display:
+        yield display
+
+
+MakeWindow = Callable[..., Window]
+
+
+@pytest.fixture
+def window(
+    application: Path, playwright: Playwright, screen: str, tmp_path: Path
+) -> Iterator[MakeWindow]:
+    made: list[Window] = []
+
+    def make(**options: Any) -> Window:
+        made.append(Window(playwright, screen, application, tmp_path / "pupil", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def parsed(parser: Path, *files: Path) -> list[dict[str, Any]]:
+    """The projects as Scratch's own parser reads them; a file that it refuses fails."""
+    done = subprocess.run(
+        ["node", NODE / "parse.js", *files], capture_output=True, text=True, check=True,
+        timeout=120, env={**os.environ, "NODE_PATH": str(parser)},
+    )  # fmt: skip
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row.get("error") for row in said] == [None] * len(files)
+    return [row["project"] for row in said]
+
+
+def wait_until(look: Callable[[], bool], limit_s: float, what: str) -> float:
+    """Seconds that it took."""
+    began = time.monotonic()
+    while not look():
+        assert time.monotonic() - began < limit_s, what
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def sprite_names(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    project = check_sb3(path.read_bytes())
+    return [target["name"] for target in project["targets"] if not target["isStage"]]
+
+
+def call_sprite(page: Page, name: str) -> None:
+    """An edit as a pupil makes it: the sprite gets another name."""
+    field = page.locator("input[class*=sprite-info_sprite-input]").first
+    field.fill(name)
+    field.press("Enter")
+
+
+def variables(page: Page) -> dict[str, Any]:
+    return dict(page.evaluate(
+        "() => Object.fromEntries(Object.values(vm.runtime.getTargetForStage().variables)"
+        ".map(v => [v.name, v.value]))"
+    ))  # fmt: skip
+
+
+def test_a_lesson_in_chinese_survives_a_power_cut(
+    window: MakeWindow, tmp_path: Path, parser: Path
+) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    given = blocks_factory.make_project("scratch-2024", stick / "接苹果.sb3")
+    before = given.read_bytes()
+    pupil = window()
+    page = pupil.open(given)
+
+    # In Chinese, with the work's name, and with a stage that is drawn without a GPU.
+    assert page.title() == "接苹果 – 积木编程"
+    for word in ("代码", "造型", "运动", "设置", "文件"):
+        assert page.get_by_text(word, exact=True).first.is_visible(), word
+    assert not page.get_by_text("WebGL").is_visible()
+    assert not page.locator("#logo_img").is_visible()
+    assert page.evaluate("[...libraryReplaced].sort()") == [
+        "backdrops", "costumes", "sounds", "sprites"]  # fmt: skip
+
+    # The green flag runs it.
+    page.locator("[class*=green-flag_green-flag]").first.click()
+    wait_until(lambda: variables(page).get("词语") == blocks_factory.EXPECTED_LIST, 60,
+               f"the program did not run: {variables(page)}")  # fmt: skip
+    assert variables(page) | blocks_factory.EXPECTED == variables(page)
+    assert page.evaluate("vm.runtime.targets[1].x") == 50
+
+    # It saves by itself into the pupil's folder; the stick is left alone.
+    saved = pupil.works / "接苹果.sb3"
+    call_sprite(page, "第一次")
+    wait_until(lambda: sprite_names(saved) == ["第一次"], A_MINUTE, "the first change was lost")
+    # A pupil who never stops for breath is saved as well.
+    began, count = time.monotonic(), 0
+    while sprite_names(saved) == ["第一次"]:
+        count += 1
+        call_sprite(page, f"改动{count}")
+        time.sleep(1)
+        assert time.monotonic() - began < A_MINUTE, "a minute's work would have been lost"
+
+    pupil.pull_the_plug()
+    assert given.read_bytes() == before
+    assert sprite_names(saved)[0].startswith("改动")
+    assert not list(pupil.works.glob(".*.part"))
+    assert pupil.outside() == []
+    assert pupil.complaints == []
+
+    # After the power cut a click on the icon brings the work back.
+    again = window()
+    page = again.open()
+    assert page.title() == "接苹果 – 积木编程"
+    assert page.evaluate("vm.runtime.targets[1].getName()") == sprite_names(saved)[0]
+    page.keyboard.press("Control+s")
+    wait_until(lambda: "已保存" in page.locator("#saved").inner_text(), 60, "not saved by hand")
+    (one,) = parsed(parser, saved)
+    (two,) = parsed(parser, given)
+    expected = blocks_factory.meaning(two)
+    expected[1]["name"] = sprite_names(saved)[0]
+    # What the run has left is part of the work, as in every editor.
+    assert blocks_factory.meaning(one)[0]["variables"]["v-score"] == ["得分", 10]
+    for changed in ("variables", "lists"):
+        expected[0][changed] = blocks_factory.meaning(one)[0][changed]
+    expected[1] |= {"x": 50, "y": 0}
+    assert blocks_factory.meaning(one) == expected
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [["scratch-2019", "turbowarp"],
+     pytest.param(["scratch-2021", "scratch-2024", "scratch-2026"], marks=pytest.mark.long)],
+    ids=lambda kinds: "-".join(kinds),
+)  # fmt: skip
+def test_works_of_all_years_stay_what_they_are(
+    window: MakeWindow, parser: Path, kinds: list[str]
+) -> None:
+    """Opened, saved and opened again without an edit: the same to Scratch's own parser."""
+    pupil = window()
+    pupil.works.mkdir(parents=True)
+    page = pupil.open()
+    for kind in kinds:
+        work = blocks_factory.make_project(kind, pupil.works / f"{kind}.sb3")
+        (before,) = parsed(parser, work)
+        for _ in range(2):
+            old = work.read_bytes()
+            page.goto(opened(page, work))
+            page.wait_for_selector("body[data-ready]", timeout=180_000, state="attached")
+            page.keyboard.press("Control+s")
+            wait_until(lambda: work.read_bytes() != old, 60, f"{kind} was not saved")  # noqa: B023
+        (after,) = parsed(parser, work)
+        assert blocks_factory.meaning(after) == blocks_factory.meaning(before), kind
+        assert after["meta"]["vm"] != before["meta"]["vm"] or kind == "scratch-2026"
+    assert pupil.outside() == []
+    assert pupil.complaints == []
+
+
+def opened(page: Page, work: Path) -> str:
+    """The address that the application gives for a file that is double-clicked."""
+    key = page.evaluate("sessionStorage.getItem('key')")
+    said = page.evaluate(
+        "async ([path, key]) => (await fetch('/open', {method: 'POST', "
+        "headers: {'X-Blocks-Key': key}, body: JSON.stringify({path})})).json()",
+        [str(work), key],
+    )
+    return str(said["address"])
