@@ -16,16 +16,25 @@ import wave
 import zipfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 Block = dict[str, Any]
-CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{} Safari/537.36"
+_CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}"
+
+
+def _meta(vm: str, chrome: str) -> dict[str, Any]:
+    return {"semver": "3.0.0", "vm": vm, "agent": _CHROME.format(chrome)}
+
+
 METAS: dict[str, dict[str, Any]] = {
-    "scratch-2019": {"semver": "3.0.0", "vm": "0.2.0-prerelease.20190102", "agent": CHROME.format("71")},
-    "scratch-2021": {"semver": "3.0.0", "vm": "0.2.0-prerelease.20210510", "agent": CHROME.format("90")},
-    "scratch-2024": {"semver": "3.0.0", "vm": "2.3.4", "agent": CHROME.format("123")},
-    "scratch-2026": {"semver": "3.0.0", "vm": "15.2.0", "agent": CHROME.format("150")},
-    "turbowarp": {"semver": "3.0.0", "vm": "0.2.0", "agent": "",
-                  "platform": {"name": "TurboWarp", "url": "https://turbowarp.org/"}},
+    "scratch-2019": _meta("0.2.0-prerelease.20190102", "71"),
+    "scratch-2021": _meta("0.2.0-prerelease.20210510", "90"),
+    "scratch-2024": _meta("2.3.4", "123"),
+    "scratch-2026": _meta("15.2.0", "150"),
+    "turbowarp": {
+        **_meta("0.2.0", ""), "agent": "",
+        "platform": {"name": "TurboWarp", "url": "https://turbowarp.org/"},
+    },
 }  # fmt: skip
 EXPECTED = {"得分": 10, "问候": "你好世界"}
 EXPECTED_LIST = ["一", "二", "三"]
@@ -62,38 +71,49 @@ def read_project(path: Path) -> dict[str, Any]:
         return dict(json.loads(archive.read("project.json")))
 
 
-def meaning(project: dict[str, Any]) -> list[dict[str, Any]]:
+def meaning(project: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """What a project means: all that a person made, without who wrote the file and when.
 
-    Defaults that an older file leaves out and a newer one writes are filled in.
+    The editor names a block's comment after its block and writes a drawing's XML in its own way;
+    so comments are compared by block and text, drawings in XML's canonical form.
     """
-    return [_target_meaning(target) for target in project["targets"]]
+    with zipfile.ZipFile(path) as archive:
+        assets = {name: archive.read(name) for name in archive.namelist()}
+    return [_target_meaning(target, assets) for target in project["targets"]]
 
 
-def _target_meaning(target: dict[str, Any]) -> dict[str, Any]:
+def _target_meaning(target: dict[str, Any], assets: dict[str, bytes]) -> dict[str, Any]:
     kept = ("isStage", "name", "variables", "lists", "broadcasts", "currentCostume", "volume",
-            "tempo", "visible", "x", "y", "size", "direction", "draggable", "rotationStyle")  # fmt: skip
+            "tempo", "visible", "x", "y", "size", "direction", "draggable",
+            "rotationStyle")  # fmt: skip
+    comments = target.get("comments", {})
     return {
         **{key: target[key] for key in kept if key in target},
-        "blocks": {key: _block_meaning(block) for key, block in target["blocks"].items()},
-        "comments": {key: {k: c[k] for k in ("blockId", "text", "minimized")}
-                     for key, c in target.get("comments", {}).items()},
-        "costumes": [_asset_meaning(c) for c in target["costumes"]],
-        "sounds": [{k: v for k, v in _asset_meaning(s).items() if "rotation" not in k}
-                   for s in target["sounds"]],
+        "blocks": {key: _block_meaning(block, comments)
+                   for key, block in target["blocks"].items()},
+        "comments": sorted((c["blockId"] or "", c["text"], c["minimized"])
+                           for c in comments.values()),
+        "costumes": [_asset_meaning(costume, assets) for costume in target["costumes"]],
+        "sounds": [_asset_meaning(sound, assets) for sound in target["sounds"]],
     }  # fmt: skip
 
 
-def _block_meaning(block: Any) -> Any:
+def _block_meaning(block: Any, comments: dict[str, Any]) -> Any:
     if isinstance(block, list):  # a variable that lies alone on the table
         return block
-    return {key: value for key, value in block.items()
-            if key not in ("x", "y") and not (key == "comment" and value is None)}  # fmt: skip
+    kept = {key: value for key, value in block.items() if key not in ("x", "y", "comment")}
+    if block.get("comment") in comments:
+        kept["comment"] = comments[block["comment"]]["text"]
+    return kept
 
 
-def _asset_meaning(asset: dict[str, Any]) -> dict[str, Any]:
-    kept = ("name", "assetId", "dataFormat", "rotationCenterX", "rotationCenterY")
-    return {key: asset[key] for key in kept if key in asset}
+def _asset_meaning(asset: dict[str, Any], assets: dict[str, bytes]) -> dict[str, Any]:
+    kept = {key: asset[key] for key in ("name", "dataFormat", "rotationCenterX",
+                                        "rotationCenterY") if key in asset}  # fmt: skip
+    content = assets[asset["md5ext"]]
+    if asset["dataFormat"] == "svg":
+        content = ElementTree.canonicalize(content.decode()).encode()
+    return {**kept, "content": hashlib.sha256(content).hexdigest()}
 
 
 def _keep(assets: dict[str, bytes], content: bytes, suffix: str) -> dict[str, str]:

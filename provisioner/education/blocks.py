@@ -109,7 +109,9 @@ def ensure_blocks(
 def put_editor(archive: Path, root: Path) -> None:
     """The published editor without what is of no use here, its own index of assets, its licence."""
     indexes = root / "indexes"
-    texts = {name: root / "notices" / f"scratch-gui-{name}.txt" for name in ("LICENSE", "TRADEMARK")}
+    texts = {
+        name: root / "notices" / f"scratch-gui-{name}.txt" for name in ("LICENSE", "TRADEMARK")
+    }
 
     def wanted(name: str) -> Path | None:
         inside = name.removeprefix("dist/")
@@ -169,13 +171,14 @@ def check_application(out: Path) -> None:
     """Look at what was made. Raises ProofMissingError naming what is not there."""
     root = out / ROOT
     start = root / "provisioner/pupil/page/start.json"
+    database = out / "usr/local/share/mime/mime.cache"
     needed = [root / "editor/scratch-gui-standalone.js", root / "official.json", start,
-              out / "usr/bin/classroom-blocks", out / "usr/local/share/mime/mime.cache"]  # fmt: skip
+              out / "usr/bin/classroom-blocks", database]  # fmt: skip
     for path in needed:
         if not path.is_file() or path.stat().st_size == 0:
             raise ProofMissingError(f"{path.relative_to(out)} is missing in the application.")
     text = needed[0].read_text(encoding="utf-8")
-    if text.count("JSON.parse('[{\"name\":") != len(library.KINDS):
+    if text.count('JSON.parse(\'[{"name":') != len(library.KINDS):
         raise ProofMissingError(
             "The editor keeps its lists of pictures and sounds in another way than was tried.",
             "Look at page/before.js before you use this version.",

@@ -21,7 +21,7 @@ from PIL import Image
 from provisioner.errors import StationError
 from provisioner.pupil.library import Index
 from provisioner.release.cache import Cache
-from provisioner.release.packages import PrivateApt
+from provisioner.release.packages import DOWNLOAD_S, PrivateApt
 from provisioner.release.sources import station_apt_options, station_mirror
 from provisioner.run import run
 
@@ -36,7 +36,8 @@ SOUNDS = (".wav", ".mp3")
 # The first folder below Costumes, Backgrounds or Sounds → the editor's own tags, which its
 # buttons translate.
 COSTUME_TAGS = {"Animals": "animals", "Fantasy": "fantasy", "Letters": "letters",
-                "People": "people", "Things": "things", "Transportation": "transportation"}  # fmt: skip
+                "People": "people", "Things": "things",
+                "Transportation": "transportation"}  # fmt: skip
 BACKDROP_TAGS = {"Nature": "outdoors", "Sports": "sports", "Outdoors": "outdoors",
                  "Indoors": "indoors"}  # fmt: skip
 SOUND_TAGS = {"Animal": "animals", "Effects": "effects", "Electronic": "wacky",
@@ -69,13 +70,26 @@ class Library:
         index.write_text(text + "\n", encoding="utf-8")
 
 
+class OnePackage(PrivateApt):
+    """An apt that brings one package without what it depends on."""
+
+    def fetch(self, name: str) -> Path:
+        """The package's file. Raises CommandError, StationError."""
+        run(["apt-get", "download", name], timeout_s=DOWNLOAD_S, cwd=self._debs,
+            env={"APT_CONFIG": str(self._config)})  # fmt: skip
+        found = sorted(self._debs.glob(f"{name}_*.deb"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise StationError(f"apt brought no {name}.")
+        return found[-1]
+
+
 def fetch_media(cache: Cache, mirror: str = "") -> Path:
     """The package's `Media` folder, from the cache or from Debian. Raises StationError."""
 
     def make(out: Path) -> None:
-        apt = PrivateApt(cache, station_mirror(mirror), SUITE, ("main",), station_apt_options())
+        apt = OnePackage(cache, station_mirror(mirror), SUITE, ("main",), station_apt_options())
         apt.update()
-        deb = apt.fetch_one(PACKAGE)
+        deb = apt.fetch(PACKAGE)
         found = hashlib.sha256(deb.read_bytes()).hexdigest()
         if found != DEB_SHA256:
             raise StationError(f"Debian's {PACKAGE} is another file than was tried: {found}.")

@@ -10,18 +10,15 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, RootModel, StringConstraints
+from pydantic import Field, RootModel
 
 from provisioner import yaml_file
 from provisioner.errors import ConfigError
 from provisioner.model.base import Model, ShortText
+from provisioner.model.wish import Licence
 from provisioner.release.patterns import compile_patterns
 
-# An SPDX licence expression's shape: identifiers joined by AND, OR, WITH, in brackets.
-SPDX = r"^\(*[A-Za-z0-9][A-Za-z0-9.+-]*\)*( (AND|OR|WITH) \(*[A-Za-z0-9][A-Za-z0-9.+-]*\)*)*$"
-Licence = Annotated[str, StringConstraints(pattern=SPDX, max_length=120)]
 # Words that have the shape but say nothing.
 EMPTY_WORDS = re.compile(r"^(none|noassertion|unknown|todo|tbd|n/a|free)$", re.IGNORECASE)
 

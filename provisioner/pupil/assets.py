@@ -133,6 +133,6 @@ def _copy_all(files: list[Path], library: Path) -> None:
             if hashlib.md5(copy.read_bytes(), usedforsecurity=False).hexdigest() != path.name[:32]:
                 raise AssetPackError(f"“{path.name}” changed while it was copied.")
         for path in files:
-            os.replace(aside / path.name, library / path.name)
+            (aside / path.name).replace(library / path.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

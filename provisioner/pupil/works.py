@@ -90,9 +90,8 @@ class Works:
         name with that SHA-256 lies in the folder, it is that one which was chosen.
         """
         chosen = self.folder / f"{clean_title(title)}{SUFFIX}"
-        if sha256 and chosen.is_file():
-            if hashlib.sha256(chosen.read_bytes()).hexdigest() == sha256:
-                return self.open_file(chosen)
+        if sha256 and chosen.is_file() and _sha256(chosen) == sha256:
+            return self.open_file(chosen)
         with self._lock:
             return self._add(Work(_new_id(), clean_title(title), None, None))
 
@@ -137,7 +136,7 @@ class Works:
             if work.path is not None:
                 new = self._free_path(work.path.parent, wanted)
                 try:
-                    os.rename(work.path, new)
+                    work.path.rename(new)
                     _sync_folder(new.parent)
                 except OSError as error:
                     raise _explained(error) from error
@@ -205,8 +204,9 @@ class Works:
 
 def clean_title(title: str) -> str:
     """A title that can be a file's name on any disk; never empty."""
-    signs = "".join(sign for sign in title if unicodedata.category(sign)[0] != "C")
-    name = " ".join(signs.translate(_NOT_IN_NAMES).split()).lstrip(". ")
+    line = " ".join(title.split())
+    signs = "".join(sign for sign in line if unicodedata.category(sign)[0] != "C")
+    name = signs.translate(_NOT_IN_NAMES).lstrip(". ")
     while len(name.encode()) > MAX_NAME_BYTES:
         name = name[:-1]
     return name.rstrip(". ") or "作品"
@@ -220,11 +220,15 @@ def write_durably(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        aside.replace(path)
     except OSError:
         aside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -107,14 +107,6 @@ class PrivateApt:
             os.utime(self._debs / deb.file)  # used now: the cache keeps it
         return Packages(tuple(debs), self._debs, self.sources)
 
-    def fetch_one(self, name: str) -> Path:
-        """The file of one package alone, without what it depends on. Raises CommandError."""
-        before = set(self._debs.glob(f"{name}_*.deb"))
-        env = {"APT_CONFIG": str(self._config)}
-        run(["apt-get", "download", name], timeout_s=DOWNLOAD_S, cwd=self._debs, env=env)
-        found = sorted(set(self._debs.glob(f"{name}_*.deb")) - before or before)
-        return max(found, key=lambda path: path.stat().st_mtime)
-
     def names(self) -> list[str]:
         """Every package name in the lists."""
         return self._apt("apt-cache", "pkgnames", timeout_s=RESOLVE_S).stdout.split()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3 -I
 """Block programming; see /usr/lib/classroom-blocks."""
+
 import sys
 from pathlib import Path
 
