@@ -108,8 +108,8 @@ def _block_meaning(block: Any, comments: dict[str, Any]) -> Any:
 
 
 def _asset_meaning(asset: dict[str, Any], assets: dict[str, bytes]) -> dict[str, Any]:
-    kept = {key: asset[key] for key in ("name", "dataFormat", "rotationCenterX",
-                                        "rotationCenterY") if key in asset}  # fmt: skip
+    names = ("name", "dataFormat", "rotationCenterX", "rotationCenterY")
+    kept: dict[str, Any] = {name: asset[name] for name in names if name in asset}
     content = assets[asset["md5ext"]]
     if asset["dataFormat"] == "svg":
         content = ElementTree.canonicalize(content.decode()).encode()

@@ -8,10 +8,13 @@ LESSONS/style.css, pictures/  what pages load; all of it our own
 from __future__ import annotations
 
 import html
+import io
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image, ImageDraw
 
 from provisioner import yaml_file
 from provisioner.education import kolibri, zim
@@ -141,7 +144,19 @@ def write_zim(lessons: Lessons, path: Path) -> None:
         "Creator": text.credit, "Publisher": "Classroom Provisioner", "Date": DATE,
         "License": text.licence, "Name": text.name, "Source": text.source,
     }  # fmt: skip
-    zim.write_zim(path, pages, metadata, "index.html")
+    zim.write_zim(path, pages, metadata, "index.html", _picture())
+
+
+def _picture() -> bytes:
+    """Two blocks that fit together, 48 × 48 pixels."""
+    image = Image.new("RGB", (48, 48), "#1b6ca8")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((8, 11, 39, 21), fill="#ffd166")
+    draw.rectangle((8, 25, 39, 35), fill="#06d6a0")
+    draw.rectangle((14, 21, 21, 23), fill="#ffd166")
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
 
 
 def _application(lessons: Lessons, language: str, lesson: Lesson) -> dict[str, bytes]:

@@ -107,8 +107,9 @@ def test_a_damaged_work_is_refused_with_its_kind(app: Application) -> None:
 def test_a_message_that_breaks_off_writes_nothing(app: Application, tmp_path: Path) -> None:
     made = said(ask(app, "POST", "/works", b'{"title": "x"}'))
     with socket.create_connection(("127.0.0.1", app.port)) as raw:
-        raw.sendall(f"PUT /works/{made['id']} HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\n"
-                    f"{KEY_HEADER}: {app.key}\r\nContent-Length: 999\r\n\r\nPK".encode())  # fmt: skip
+        head = (f"PUT /works/{made['id']} HTTP/1.1", f"Host: 127.0.0.1:{app.port}",
+                f"{KEY_HEADER}: {app.key}", "Content-Length: 999", "", "PK")  # fmt: skip
+        raw.sendall("\r\n".join(head).encode())
         raw.shutdown(socket.SHUT_WR)
         assert b"broke off" in raw.recv(4096) + raw.recv(4096)
     assert not list((tmp_path / "作品").iterdir())
