@@ -76,9 +76,9 @@ class Window:
     def open(self, file: Path | None = None) -> Page:
         """Start the application and wait until the editor shows a work."""
         self.start(file)
-        port = self._wait_for(self._debugging_port)
+        port = self.wait_for(self.debugging_port)
         self.browser = self.playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
-        page = self._wait_for(self._page)
+        page = self.wait_for(self.page)
         self.watch(page)
         page.wait_for_selector("body[data-ready]", timeout=LOAD_MS, state="attached")
         return page
@@ -156,13 +156,13 @@ class Window:
                 continue
         return found
 
-    def _debugging_port(self) -> str | None:
+    def debugging_port(self) -> str | None:
         try:
             return (self.profile / "DevToolsActivePort").read_text().splitlines()[0]
         except (OSError, IndexError):
             return None
 
-    def _page(self) -> Page | None:
+    def page(self) -> Page | None:
         assert self.browser is not None
         try:
             return next((page for context in self.browser.contexts for page in context.pages
@@ -170,7 +170,7 @@ class Window:
         except Error:
             return None
 
-    def _wait_for(self, look: Callable[[], T | None]) -> T:
+    def wait_for(self, look: Callable[[], T | None]) -> T:
         until = time.monotonic() + 90
         while (found := look()) is None:
             assert time.monotonic() < until, f"waited in vain: {self._chromium_said()}"

@@ -229,3 +229,147 @@ def opened(page: Page, work: Path) -> str:
         [str(work), key],
     )
     return str(said["address"])
+
+
+@pytest.mark.long
+def test_new_works_chosen_files_and_names(window: MakeWindow, tmp_path: Path) -> None:
+    """What the file menu does, and that no work overwrites another."""
+    pupil = window()
+    page = pupil.open()
+    assert page.title() == "我的作品 – 积木编程"
+    assert not pupil.works.joinpath("我的作品.sb3").exists(), "nothing to save yet"
+    call_sprite(page, "一号")
+    first = pupil.works / "我的作品.sb3"
+    wait_until(lambda: sprite_names(first) == ["一号"], A_MINUTE, "the new work was not saved")
+
+    # Another name at the top of the window is another name of the file.
+    title = page.locator("input[class*=project-title-input]").first
+    title.fill("飞机")
+    title.press("Enter")
+    renamed = pupil.works / "飞机.sb3"
+    wait_until(renamed.exists, 20, "the file was not renamed")
+    assert not first.exists()
+
+    # “New” leaves the old work as it is, with its last change.
+    page.on("dialog", lambda dialog: dialog.accept())
+    call_sprite(page, "二号")
+    page.get_by_text("文件", exact=True).first.click()
+    page.get_by_text("新作品", exact=True).first.click()
+    page.wait_for_selector("body[data-ready='2']", timeout=120_000, state="attached")
+    wait_until(lambda: sprite_names(renamed) == ["二号"], 20, "the last change was lost")
+    call_sprite(page, "三号")
+    wait_until(lambda: sprite_names(first) == ["三号"], A_MINUTE, "the second work was not saved")
+    assert sprite_names(renamed) == ["二号"]
+
+    # A file from a stick that has a name which is taken here becomes a work of its own.
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    chosen = blocks_factory.make_project("turbowarp", stick / "飞机.sb3")
+    before = chosen.read_bytes()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_text("文件", exact=True).first.click()
+        page.get_by_text("从电脑中打开", exact=True).first.click()
+    chooser.value.set_files(chosen)
+    page.wait_for_selector("body[data-ready='3']", timeout=120_000, state="attached")
+    call_sprite(page, "四号")
+    third = pupil.works / "飞机 2.sb3"
+    wait_until(lambda: sprite_names(third) == ["四号"], A_MINUTE, "the chosen work was not saved")
+    assert sprite_names(renamed) == ["二号"]
+    assert chosen.read_bytes() == before
+    assert pupil.complaints == []
+
+
+@pytest.mark.long
+def test_speech_contrast_and_extensions(
+    window: MakeWindow,
+) -> None:
+    """What helps pupils who see or read badly, and what a classroom without Internet offers."""
+    pupil = window(environment={"CLASSROOM_CONTRAST": "high", "CLASSROOM_SCALE": "1"})
+    page = pupil.open()
+    assert "scratchtheme=high-contrast" in page.evaluate("document.cookie")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.locator("[class*=extension-button]").first.click()
+    page.get_by_text("选择一个扩展").wait_for(timeout=30_000)
+    shown = [name for name in ("音乐", "画笔", "视频侦测", "文字朗读", "翻译", "Makey Makey",
+                               "micro:bit", "LEGO BOOST")
+             if page.locator("[class*=library-item]",
+                             has_text=name).first.is_visible()]  # fmt: skip
+    assert shown == ["音乐", "画笔", "视频侦测", "文字朗读", "Makey Makey"]
+    page.locator("[class*=library-item]", has_text="文字朗读").first.click()
+    wait_until(lambda: page.evaluate(
+        "vm.extensionManager.isExtensionLoaded('text2speech')"), 30, "not loaded")  # fmt: skip
+    page.evaluate(
+        "() => { const t = vm.runtime; window.said = t._primitives["
+        "'text2speech_speakAndWaitBlock']({WORDS: '你好，同学们'}, "
+        "{target: t.targets[1]}).then(() => true) }"
+    )
+    assert page.evaluate("window.said")
+    spoken = [url for url in asked if "/synth" in url]
+    assert spoken and all(url.startswith("http://127.0.0.1:") for url in spoken)
+    assert pupil.outside() == []
+    assert pupil.complaints == []
+
+
+@pytest.mark.long
+def test_a_damaged_file_is_said_and_english_is_spoken(window: MakeWindow, tmp_path: Path) -> None:
+    damaged = tmp_path / "pupil" / "bad.sb3"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"PK\x03\x04 not a project")
+    pupil = window(language="en_GB.UTF-8")
+    page = pupil.open(damaged)
+    assert page.get_by_text("This file cannot be opened").is_visible()
+    assert page.get_by_text("Code", exact=True).first.is_visible()
+    assert page.title() == "My project – Block Coding"
+    # A second double click comes to the window that runs, not to a second server.
+    other = blocks_factory.make_project("scratch-2021", tmp_path / "pupil" / "other.sb3")
+    second = window(language="en_GB.UTF-8").start(other)
+    assert second.wait(120) == 0
+    assert pupil.browser is not None
+    context = pupil.browser.contexts[0]
+    wait_until(lambda: any("other" in page.title() for page in context.pages), 120,
+               "the second window did not come")  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_full_disk_is_said_in_red(window: MakeWindow, tmp_path: Path) -> None:
+    pupil = window()
+    pupil.works.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", pupil.works], check=True)
+    try:
+        page = pupil.open()
+        (pupil.works / "filler").write_bytes(bytes(56 * 1024))
+        call_sprite(page, "满了")
+        wait_until(lambda: "磁盘满了" in page.locator("#saved").inner_text(), A_MINUTE,
+                   "the pupil was not told")  # fmt: skip
+        assert "trouble" in (page.locator("#saved").get_attribute("class") or "")
+        (pupil.works / "filler").unlink()
+        wait_until(lambda: sprite_names(pupil.works / "我的作品.sb3") == ["满了"], A_MINUTE,
+                   "it was not tried again")  # fmt: skip
+    finally:
+        pupil.close()
+        subprocess.run(["umount", "--lazy", pupil.works], check=True)
+
+
+@pytest.mark.long
+def test_without_the_switch_a_pc_without_a_gpu_shows_no_stage(
+    window: MakeWindow, tmp_path: Path
+) -> None:
+    """Why the switch is there: the same window without it."""
+    wrapper = tmp_path / "chromium-without"
+    wrapper.write_text(
+        '#!/bin/sh\nfor word; do shift; [ "$word" = --enable-unsafe-swiftshader ] || '
+        'set -- "$@" "$word"; done\nexec chromium "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    pupil = window(environment={"CLASSROOM_BROWSER": str(wrapper)})
+    pupil.start()
+    port = pupil.wait_for(pupil.debugging_port)
+    pupil.browser = pupil.playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
+    page = pupil.wait_for(pupil.page)
+    page.wait_for_function(
+        "() => document.body.innerText.includes('WebGL') || document.body.dataset.ready",
+        timeout=180_000,
+    )
+    assert "WebGL" in page.inner_text("body")
