@@ -75,6 +75,7 @@ def build_blocks(
     put_editor(archive, root)
     report("Making the library", 0.7)
     made = media.make_library(pictures)
+    media.add_chinese(made.index, media.read_words(DATA / "words-zh.txt"))
     made.write(root / "library", root / "library.json")
     put_ours(out, root)
     for pack in assets:

@@ -43,6 +43,7 @@ BACKDROP_TAGS = {"Nature": "outdoors", "Sports": "sports", "Outdoors": "outdoors
 SOUND_TAGS = {"Animal": "animals", "Effects": "effects", "Electronic": "wacky",
               "Human": "voice", "Instruments": "notes", "Music Loops": "loops",
               "Percussion": "percussion", "Vocals": "voice"}  # fmt: skip
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _COSTUME = re.compile(r"^(?P<thing>.*?)(?:-(?P<costume>[a-z0-9]{1,3}))?$")
 
 
@@ -140,6 +141,31 @@ def _picture(library: Library, path: Path, tags: list[str]) -> dict[str, Any]:
         "name": _name(path), **library.add(content, suffix), "bitmapResolution": 1,
         "rotationCenterX": width // 2, "rotationCenterY": height // 2, "tags": tags,
     }  # fmt: skip
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """English words and their Chinese, one pair a line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition(" ") for line in lines if line and not line.startswith("#"))
+    return {english: chinese.strip() for english, _, chinese in pairs}
+
+
+def in_chinese(name: str, words: dict[str, str]) -> str:
+    """A name with each of its words in Chinese; '' when one of them is not known."""
+    parts = _WORD.findall(name)
+    known = [part if len(part) == 1 or part.isdigit() else words.get(part.lower())
+             for part in parts]  # fmt: skip
+    if any(part is None for part in known) or not any(len(part) > 1 for part in parts):
+        return ""
+    return "".join(part for part in known if part)
+
+
+def add_chinese(index: Index, words: dict[str, str]) -> None:
+    """Give entries a Chinese name, `zh`, which the server shows in Chinese sessions."""
+    for entries in index.values():
+        for entry in entries:
+            if chinese := in_chinese(entry["name"], words):
+                entry["zh"] = chinese
 
 
 def _name(path: Path) -> str:

@@ -43,6 +43,14 @@ def offered(indexes: Sequence[Index], have: frozenset[str]) -> Index:
     return found
 
 
+def named(index: Index, language: str) -> Index:
+    """The entries with their Chinese names, where a session is Chinese and they have one.
+
+    The other name becomes a tag, so that a search finds both.
+    """
+    return {kind: [_named(entry, language) for entry in entries] for kind, entries in index.items()}
+
+
 def missing(index: Index, have: frozenset[str]) -> list[str]:
     """The names of files that an index wants and that are not there."""
     wanted = set()
@@ -58,6 +66,13 @@ def _files(entry: Mapping[str, Any]) -> Iterable[str]:
             yield str(part["md5ext"])
     else:
         yield str(entry["md5ext"])
+
+
+def _named(entry: dict[str, Any], language: str) -> dict[str, Any]:
+    kept = {key: value for key, value in entry.items() if key != "zh"}
+    if not language.startswith("zh") or "zh" not in entry:
+        return kept
+    return {**kept, "name": entry["zh"], "tags": [*entry.get("tags", ()), entry["name"]]}
 
 
 def _key(entry: Mapping[str, Any]) -> str:

@@ -76,7 +76,8 @@ class Application:
 
     def shown_library(self) -> library.Index:
         indexes = [library.read_index(path) for path in self.places.indexes if path.exists()]
-        return library.offered(indexes, library.available(self.places.libraries))
+        shown = library.offered(indexes, library.available(self.places.libraries))
+        return library.named(shown, self.language)
 
 
 class Server(ThreadingHTTPServer):

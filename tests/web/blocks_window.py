@@ -6,6 +6,7 @@ where a pupil would read that the browser does not support WebGL.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -57,6 +58,7 @@ class Window:
     language: str = "zh_CN.UTF-8"
     switches: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    double_click: bool = False  # through the desktop's own way from a file to its program
     process: subprocess.Popen[bytes] | None = None
     browser: Browser | None = None
     complaints: list[str] = field(default_factory=list)
@@ -91,9 +93,13 @@ class Window:
         switches = ("--no-sandbox --disable-dev-shm-usage --remote-debugging-port=0 "
                     f"--log-net-log={self.net_log} {self.switches}")  # fmt: skip
         kept = {name: os.environ[name] for name in ("PATH",)}
+        root = str(self.application / "usr/lib/classroom-blocks")
+        command = [sys.executable, "-m", "provisioner.pupil", root, *([str(file)] if file else [])]
+        if self.double_click:
+            assert file is not None
+            command = ["sh", "-c", 'gio open "$1" && sleep 3600', "sh", str(file)]
         self.process = subprocess.Popen(
-            [*self._with_policies(), sys.executable, "-m", "provisioner.pupil",
-             str(self.application / "usr/lib/classroom-blocks"), *([str(file)] if file else [])],
+            [*self._installed(), *command],
             cwd=ROOT, start_new_session=True,
             env={**kept, "HOME": str(self.home), "XDG_RUNTIME_DIR": str(runtime),
                  "DISPLAY": self.display, "LANG": self.language,
@@ -101,11 +107,16 @@ class Window:
         )  # fmt: skip
         return self.process
 
-    def _with_policies(self) -> list[str]:
-        """The application's own policies where Chromium looks for them, for this start alone."""
-        bind = 'mount --bind "$1" /etc/chromium && shift && exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", bind, "sh",
-                str(self.application / "etc/chromium")]  # fmt: skip
+    def _installed(self) -> list[str]:
+        """The application over this system's /usr and /etc, as in an image; for this start alone.
+
+        Chromium then finds its policies and switches, and the desktop its files.
+        """
+        over = (
+            'for part in usr etc; do mount -t overlay overlay -o "lowerdir=$1/$part:/$part" '
+            '"/$part" || exit 1; done; shift; exec "$@"'
+        )
+        return ["unshare", "--mount", "sh", "-c", over, "sh", str(self.application)]
 
     def watch(self, page: Page) -> None:
         """Note what the page complains about."""
@@ -116,9 +127,9 @@ class Window:
     def pull_the_plug(self) -> None:
         """Kill everything at once, as a power cut does."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
         for pid in self._family():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait(20)
         until = time.monotonic() + 20
         while self._family():
@@ -127,7 +138,9 @@ class Window:
 
     def close(self) -> None:
         """Close the window as a pupil does."""
-        if self.process is not None and self.process.poll() is None:
+        if self.double_click and self.process is not None:
+            self.pull_the_plug()
+        elif self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(30)
@@ -144,13 +157,14 @@ class Window:
         )  # fmt: skip
 
     def _family(self) -> list[int]:
-        """Every process that runs with our profile."""
+        """Every process of this pupil's session."""
+        marks = (str(self.profile).encode(), f"HOME={self.home}\0".encode())
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                line = (folder / "cmdline").read_bytes()
-                if str(self.profile).encode() in line and (folder / "stat").read_text().split(
-                    ")")[-1].split()[0] != "Z":  # fmt: skip
+                said = (folder / "cmdline").read_bytes() + b"\0" + (folder / "environ").read_bytes()
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+                if state != "Z" and any(mark in said + b"\0" for mark in marks):
                     found.append(int(folder.name))
             except OSError:
                 continue

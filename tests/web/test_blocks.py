@@ -137,7 +137,7 @@ def test_a_lesson_in_chinese_survives_a_power_cut(
     stick.mkdir()
     given = blocks_factory.make_project("scratch-2024", stick / "接苹果.sb3")
     before = given.read_bytes()
-    pupil = window()
+    pupil = window(double_click=True)
     page = pupil.open(given)
 
     # In Chinese, with the work's name, and with a stage that is drawn without a GPU.

@@ -103,6 +103,16 @@ def test_pictures_become_sprites_and_trademarks_stay_out(tmp_path: Path) -> None
     assert (costume["rotationCenterX"], costume["rotationCenterY"]) == (20, 10)
 
 
+@pytest.mark.parametrize(
+    ("name", "chinese"),
+    [("bat1", "蝙蝠1"), ("boy4-walking-a", "男孩4走路a"), ("BabyCry", "婴儿哭"),
+     ("beach-malibu", "海滩"), ("mako-laughing", ""), ("stone a", ""), ("a", "")],
+)  # fmt: skip
+def test_names_of_pictures_become_chinese(name: str, chinese: str) -> None:
+    words = media.read_words(blocks.DATA / "words-zh.txt")
+    assert media.in_chinese(name, words) == chinese
+
+
 def test_a_file_that_no_licence_covers_ends_the_build(tmp_path: Path) -> None:
     part = ComponentText(name="a", version="1", licence="MIT", source="here", files=("usr/a/**",))
     (tmp_path / "usr/a/b").mkdir(parents=True)

@@ -77,6 +77,13 @@ def test_an_empty_or_missing_folder_is_said(tmp_path: Path) -> None:
         import_assets(tmp_path / "gone", tmp_path / "shelf")
 
 
+def test_names_are_chinese_in_chinese_and_found_in_both() -> None:
+    index = {"sprites": [{"name": "bat1", "zh": "蝙蝠1", "tags": ["animals"]}, {"name": "x"}]}
+    shown = library.named(index, "zh-cn")["sprites"]
+    assert shown == [{"name": "蝙蝠1", "tags": ["animals", "bat1"]}, {"name": "x"}]
+    assert library.named(index, "en")["sprites"][0] == {"name": "bat1", "tags": ["animals"]}
+
+
 def test_a_sprite_needs_its_costumes_but_not_its_sounds() -> None:
     sprite = {"name": "a", "costumes": [{"md5ext": "c"}], "sounds": [{"md5ext": "s"}]}
     index = {"costumes": [], "backdrops": [], "sounds": [], "sprites": [sprite]}
