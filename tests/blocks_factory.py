@@ -59,6 +59,23 @@ def make_project(kind: str, path: Path, sprite: str = "红球") -> Path:
     return path
 
 
+def make_speaking_project(path: Path, words: str) -> Path:
+    """A project that says `words` and, when it has finished, sets 得分 to 1."""
+    assets: dict[str, bytes] = {}
+    speak = _block("text2speech_speakAndWait", "set", "flag", {"WORDS": [1, [10, words]]}, {})
+    blocks = {
+        "flag": _block("event_whenflagclicked", "speak", None, {}, {}, top=True) | {"x": 9, "y": 9},
+        "speak": speak,
+        "set": _block("data_setvariableto", None, "speak", {"VALUE": [1, [10, "1"]]},
+                      {"VARIABLE": ["得分", "v-score"]}),
+    }  # fmt: skip
+    sprite = _sprite("红球", "scratch-2024", assets) | {"blocks": blocks, "comments": {}}
+    project = {"targets": [_stage("scratch-2024", assets), sprite], "monitors": [],
+               "extensions": ["text2speech"], "meta": METAS["scratch-2024"]}  # fmt: skip
+    write_sb3(project, assets, path)
+    return path
+
+
 def write_sb3(project: dict[str, Any], assets: dict[str, bytes], path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("project.json", json.dumps(project, ensure_ascii=False))

@@ -27,9 +27,11 @@
   const speech = 'https://synthesis-service.scratch.mit.edu/';
   const fetched = window.fetch;
   window.fetch = function (wanted, ...rest) {
-    if (typeof wanted === 'string' && wanted.startsWith(speech)) {
-      wanted = location.origin + '/' + wanted.slice(speech.length);
-    }
-    return fetched.call(window, wanted, ...rest);
+    const address = wanted instanceof Request ? wanted.url : String(wanted);
+    if (!address.startsWith(speech)) return fetched.call(window, wanted, ...rest);
+    const local = `${location.origin}/${address.slice(speech.length)}`;
+    return fetched.call(window, local, {signal: wanted.signal});
   };
+  // The service on the Internet asks to be spared; espeak-ng on this computer need not be.
+  window._scratchExtensionServiceQueueOptions = {burstLimit: 20, sustainRate: 10};
 })();
