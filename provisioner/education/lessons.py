@@ -139,8 +139,11 @@ def write_zim(lessons: Lessons, path: Path) -> None:
         for name, page in lessons.pages.items()
     ]  # fmt: skip
     text = lessons.text
+    # One language although English is in it too: kiwix-serve 3.7 (Debian 13) refuses to search a
+    # book that names two.
     metadata = {
-        "Title": text.title.zh[:30], "Description": text.summary.zh[:80], "Language": "zho,eng",
+        "Title": text.title.zh[:30], "Description": text.summary.zh[:80], "Language": "zho",
+        "Tags": "_ftindex:yes;_pictures:yes;_videos:no;_details:yes",
         "Creator": text.credit, "Publisher": "Classroom Provisioner", "Date": DATE,
         "License": text.licence, "Name": text.name, "Source": text.source,
     }  # fmt: skip

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Playwright, sync_playwright
 
-from provisioner.education.blocks import ensure_blocks
+from provisioner.education.blocks import build_blocks, ensure_blocks
 from provisioner.pupil.sb3 import check_sb3
 from provisioner.release.cache import Cache, key_of
+from provisioner.release.recipe import folder_digest
 from provisioner.settings import Settings
 from tests import blocks_factory
 from tests.web.blocks_window import Window, virtual_screen
@@ -369,3 +370,12 @@ def test_without_the_switch_a_pc_without_a_gpu_shows_no_stage(
         timeout=180_000,
     )
     assert "WebGL" in page.inner_text("body")
+
+
+@pytest.mark.long
+def test_the_same_inputs_give_the_same_application(
+    cache: Cache, application: Path, tmp_path: Path
+) -> None:
+    with cache.locked():
+        build_blocks(tmp_path / "again", cache)
+    assert folder_digest(tmp_path / "again") == folder_digest(application)

@@ -1,14 +1,19 @@
-// Saves by itself: soon after each change, and at the latest LATEST after the first one, so that
-// a power cut costs less than a minute. What is written is whole (see works.py).
+// Saves by itself: soon after each change, and at the latest some time after the first one, so
+// that a power cut costs less than a minute. What is written is whole (see works.py). A project
+// that takes long to write on an old PC is written less often, within the same minute.
 'use strict';
 window.makeSaver = ({vm, ask, words, title, onSaved}) => {
-  const QUIET = 4000, LATEST = 20000, RETRY = 10000;
+  const QUIET = 4000, LATEST = 20000, RETRY = 10000;  // milliseconds
+  const QUIET_SLOW = 15000, LATEST_SLOW = 40000, SHARE = 10;
   const line = document.getElementById('saved');
   let work = null;       // {id} once the server knows it
   let origin = null;     // how a work without id came about: {title, sha256}
   let changedAt = 0;     // when the first change since the last save was made; 0: none
   let timer = 0;
   let running = Promise.resolve(true);
+  let cost = 0;          // how long the last save took
+  const quiet = () => Math.min(QUIET_SLOW, Math.max(QUIET, SHARE * cost));
+  const latest = () => Math.min(LATEST_SLOW, Math.max(LATEST, SHARE * cost));
 
   const say = (text, trouble) => {
     line.textContent = text;
@@ -31,12 +36,14 @@ window.makeSaver = ({vm, ask, words, title, onSaved}) => {
     changedAt = 0;
     work = work || {};
     const job = {work, origin: origin || {title: title()}};
+    const started = Date.now();
     const content = vm.saveProjectSb3();
     running = running.then(async () => {
       say(words.saving);
       try {
         const saved = await write(job, await content);
         job.work.title = saved.title;
+        cost = Date.now() - started;
         say(`${words.saved} ${new Date().toTimeString().slice(0, 5)}`);
         if (job.work === work) onSaved(saved);
         return true;
@@ -60,7 +67,7 @@ window.makeSaver = ({vm, ask, words, title, onSaved}) => {
       say(words.changed);
     }
     clearTimeout(timer);
-    timer = setTimeout(save, Math.max(0, Math.min(QUIET, changedAt + LATEST - now)));
+    timer = setTimeout(save, Math.max(0, Math.min(quiet(), changedAt + latest() - now)));
   };
 
   return {
