@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from provisioner.education import zim
-from provisioner.errors import ProvisionerError
+from provisioner.errors import UntrustedError
 from provisioner.model.pack import PackKind, PackText
 
 MAX_PAGE = 20 * 1024 * 1024
@@ -32,7 +32,7 @@ _OUTSIDE = ("http", "https", "ftp", "ws", "wss", "file")
 PAGES, STYLES = (".html", ".htm", ".xhtml"), (".css",)
 
 
-class ContentError(ProvisionerError):
+class ContentError(UntrustedError):
     """The content is not what the pack's kind says."""
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from provisioner import yaml_file
 from provisioner.education.kinds import check_kind
 from provisioner.education.notices import EMPTY_WORDS
-from provisioner.errors import ConfigError, NotFoundError, ProvisionerError, StationError, nearest
+from provisioner.errors import ConfigError, NotFoundError, StationError, UntrustedError, nearest
 from provisioner.model.pack import PackFile, PackText
 from provisioner.model.wish import PackWish
 
@@ -37,7 +37,7 @@ _LINE = re.compile(r"^(?P<sha256>[0-9a-f]{64})  (?P<size>\d{1,15})  (?P<path>\S.
 _BAD_PATH = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|]|(^|/)\.{1,2}(/|$)|^/|//|/$")
 
 
-class PackError(ProvisionerError):
+class PackError(UntrustedError):
     """A pack is not what it says; nothing of it was taken."""
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from libzim.reader import Archive
 from libzim.writer import Creator, Hint, Item, StringProvider
 
-from provisioner.errors import ProvisionerError
+from provisioner.errors import UntrustedError
 
 MAGIC = 72173914
 HEADER = 80
@@ -34,7 +34,7 @@ XAPIAN = b"\x0f\x0dXapian Glass"
 XAPIAN_UUID_AFTER = 2  # bytes between that mark and the index's identity
 
 
-class ZimError(ProvisionerError):
+class ZimError(UntrustedError):
     """The file is no whole ZIM."""
 
 

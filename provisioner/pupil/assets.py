@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.errors import ProvisionerError
+from provisioner.errors import UntrustedError
 
 NAME = re.compile(r"^[0-9a-f]{32}\.(svg|png|jpg|wav|mp3)$")
 LOOKS_NAMED = re.compile(r"^[0-9a-fA-F]{20,}\.[A-Za-z0-9]+$")
@@ -32,7 +32,7 @@ STARTS = {
 }
 
 
-class AssetPackError(ProvisionerError):
+class AssetPackError(UntrustedError):
     """The pack is not what it says; nothing of it was taken."""
 
 

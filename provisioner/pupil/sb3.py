@@ -15,7 +15,7 @@ import re
 import zipfile
 from typing import Any
 
-from provisioner.errors import ProvisionerError
+from provisioner.errors import ConfigError
 
 MAX_BYTES = 200 * 1024 * 1024
 MAX_UNPACKED = 500 * 1024 * 1024
@@ -26,7 +26,7 @@ ASSET_NAME = re.compile(r"^[0-9a-f]{32}\.(svg|png|jpg|jpeg|gif|bmp|wav|mp3)$")
 SB1_START = b"ScratchV"
 
 
-class NotAProjectError(ProvisionerError):
+class NotAProjectError(ConfigError):
     """The bytes are no project that the editor could open again."""
 
 

@@ -20,7 +20,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.errors import NotFoundError, ProvisionerError
+from provisioner.errors import NotFoundError, StationError
 from provisioner.pupil import sb3
 
 SUFFIX = ".sb3"
@@ -31,7 +31,7 @@ MAX_NAME_BYTES = 120
 _NOT_IN_NAMES = {ord(sign): "_" for sign in '/\\:*?"<>|'}
 
 
-class SaveError(ProvisionerError):
+class SaveError(StationError):
     """The work could not be brought to the disk; `kind` tells the page which words to show."""
 
     def __init__(self, message: str, kind: str) -> None:

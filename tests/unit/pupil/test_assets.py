@@ -78,7 +78,9 @@ def test_an_empty_or_missing_folder_is_said(tmp_path: Path) -> None:
 
 
 def test_names_are_chinese_in_chinese_and_found_in_both() -> None:
-    index = {"sprites": [{"name": "bat1", "zh": "蝙蝠1", "tags": ["animals"]}, {"name": "x"}]}
+    index: library.Index = {
+        "sprites": [{"name": "bat1", "zh": "蝙蝠1", "tags": ["animals"]}, {"name": "x"}]
+    }
     shown = library.named(index, "zh-cn")["sprites"]
     assert shown == [{"name": "蝙蝠1", "tags": ["animals", "bat1"]}, {"name": "x"}]
     assert library.named(index, "en")["sprites"][0] == {"name": "bat1", "tags": ["animals"]}
