@@ -66,6 +66,8 @@ def test_a_hostile_pack_is_refused_whole_with_a_sentence(tmp_path: Path, what: s
     with pytest.raises(AssetPackError) as caught:
         import_assets(pack, shelf)
     assert caught.value.message.endswith(".")
+    if what == "wrong name":
+        assert "another MD5" in caught.value.message
     assert not shelf.exists() or not list(shelf.iterdir())
     assert not list(tmp_path.glob(".*incoming"))
 
