@@ -1,6 +1,8 @@
 """A pack or an application becomes a part of an image: a folder laid out as the image is.
 
 PARTS/pack-NAME/usr/share/classroom/packs/NAME/           the pack as it was sealed
+PARTS/pack-NAME/usr/local/share/applications/             its entry in the menu
+PARTS/pack-NAME/usr/lib/systemd/system/                   for a ZIM: kiwix-serve, not enabled
 PARTS/pack-NAME/usr/lib/pack-NAME/notices/components.json its licence, for the image's papers
 PARTS/classroom-blocks/…                                   see `blocks`
 """
@@ -12,12 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.education import notices
-from provisioner.education.blocks import Report, ensure_blocks
+from provisioner.education.blocks import DATA, Report, ensure_blocks
 from provisioner.education.packs import Pack, check_pack, copy_pack
 from provisioner.errors import ProofMissingError
+from provisioner.model.pack import PackKind
 from provisioner.release.cache import Cache
 
 PACKS = Path("usr/share/classroom/packs")
+APPLICATIONS = Path("usr/local/share/applications")
+UNITS = Path("usr/lib/systemd/system")
+KIWIX = "courseware-kiwix.service"
+KIWIX_PORT = 8604
 BLOCKS = "classroom-blocks"
 
 
@@ -29,12 +36,44 @@ def place_pack(pack: Pack, parts: Path) -> Path:
         copy_pack(pack, inside)
         if check_pack(inside).sha256 != pack.sha256:
             raise ProofMissingError(f"The copy of {pack.id} is not what it was copied from.")
-        component = notices.ComponentText(
-            name=pack.text.name, version=pack.text.version, licence=pack.text.licence,
-            source=pack.text.source, files=(f"{PACKS}/{pack.text.name}/**",),
-        )  # fmt: skip
-        notices.write_components([component], aside / f"usr/lib/{name}/notices")
+        put_entry(pack, aside)
+        notices.write_components(_components(pack), aside / f"usr/lib/{name}/notices")
     return parts / name
+
+
+def put_entry(pack: Pack, root: Path) -> None:
+    """What opens the pack from the menu, where a program of the image can do so by itself.
+
+    A Kolibri channel has none: Kolibri shows its channels.
+    """
+    inside = f"/{PACKS}/{pack.text.name}/content"
+    opened = {
+        PackKind.WEB: f"chromium --app=file://{inside}/index.html",
+        PackKind.PDF: f"xdg-open {inside}",
+        PackKind.ZIM: f"chromium --app=http://127.0.0.1:{KIWIX_PORT}/",
+    }
+    if pack.text.kind is PackKind.ZIM:
+        (root / UNITS).mkdir(parents=True)
+        shutil.copyfile(DATA / KIWIX, root / UNITS / KIWIX)
+    if command := opened.get(pack.text.kind):
+        title = pack.text.title
+        lines = ("[Desktop Entry]", "Type=Application", f"Name={title.en}",
+                 f"Name[zh_CN]={title.zh}", f"Exec={command}", "Icon=accessories-dictionary",
+                 "Categories=Education;")  # fmt: skip
+        (root / APPLICATIONS).mkdir(parents=True)
+        entry = root / APPLICATIONS / f"pack-{pack.text.name}.desktop"
+        entry.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _components(pack: Pack) -> list[notices.ComponentText]:
+    text = pack.text
+    made_here = (f"{APPLICATIONS}/**", f"{UNITS}/**", f"usr/lib/pack-{text.name}/**")
+    return [
+        notices.ComponentText(name=text.name, version=text.version, licence=text.licence,
+                              source=text.source, files=(f"{PACKS}/{text.name}/**",)),
+        notices.ComponentText(name=f"pack-{text.name}", version="1", licence="Apache-2.0",
+                              source="this project, provisioner/education", files=made_here),
+    ]  # fmt: skip
 
 
 def place_blocks(

@@ -19,7 +19,8 @@ PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\
     "page",
     ["<img src='http://example.org/a.png'>", "<script src=//example.org/a.js></script>",
      "<link rel=stylesheet href=https://example.org/a.css>", "<a href='../../out.html'>x</a>",
-     "<img src='/absolute.png'>", "<a href='gone.html'>x</a>", "<style>b{background:"
+     "<a href='../index.html'>up</a>", "<img src='/absolute.png'>", "<a href='gone.html'>x</a>",
+     "<style>b{background:"
      "url(http://example.org/x)}</style>", "<a href='file:///etc/passwd'>x</a>",
      "<img src='%2e%2e/%2e%2e/x.png'>"],
 )  # fmt: skip

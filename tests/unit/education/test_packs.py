@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from provisioner.cli.root import cli
+from provisioner.education.notices import ComponentText, check_covered
 from provisioner.education.packs import Pack, PackError, Store, check_pack, seal
-from provisioner.education.placing import place_pack
+from provisioner.education.placing import KIWIX_PORT, place_pack
+from provisioner.education.zim import SERVE_ENVIRONMENT
 from provisioner.errors import ConfigError, NotFoundError, ProvisionerError
 from provisioner.model.wish import PackWish
 from tests.unit.education.conftest import write_pack
@@ -156,8 +159,34 @@ def test_our_own_packs_hold_for_all_three_kinds(
         assert store.take(pack.folder).text.kind.value == kind
     part = place_pack(store.newest("first-lessons-web"), tmp_path / "parts")
     assert (part / "usr/share/classroom/packs/first-lessons-web/content/index.html").is_file()
-    assert "CC-BY-SA-4.0" in (
-        part / "usr/lib/pack-first-lessons-web/notices/components.json").read_text()  # fmt: skip
+    said = (part / "usr/lib/pack-first-lessons-web/notices/components.json").read_text()
+    notices = [ComponentText(**row) for row in json.loads(said)]
+    assert {row.name: row.licence for row in notices} == {
+        "first-lessons-web": "CC-BY-SA-4.0", "pack-first-lessons-web": "Apache-2.0"}  # fmt: skip
+    check_covered(part, notices, part)
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [("web", "file:///usr/share/classroom/packs/first-lessons-web/content/index.html"),
+     ("zim", "http://127.0.0.1:8604/"), ("kolibri", "")],
+)  # fmt: skip
+def test_a_part_shows_its_pack_in_the_menu(
+    our_packs: dict[str, Pack], tmp_path: Path, kind: str, command: str
+) -> None:
+    part = place_pack(our_packs[kind], tmp_path)
+    entries = list(part.rglob("*.desktop"))
+    assert len(entries) == bool(command)
+    for entry in entries:
+        text = entry.read_text()
+        assert command in text
+        assert "Name[zh_CN]=积木编程第一课到第三课" in text
+    units = [path.read_text() for path in part.rglob("*.service")]
+    assert len(units) == (kind == "zim")
+    for unit in units:
+        assert all(f"{name}={value}" in unit for name, value in SERVE_ENVIRONMENT.items())
+        assert f"--port={KIWIX_PORT}" in unit
+    assert not (part / "etc").exists(), "a school decides whether it runs"
 
 
 def test_the_commands_say_what_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
