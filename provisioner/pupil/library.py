@@ -30,7 +30,10 @@ def available(folders: Iterable[Path]) -> frozenset[str]:
 
 
 def offered(indexes: Sequence[Index], have: frozenset[str]) -> Index:
-    """The entries whose files are all there, each once, by name."""
+    """The entries whose files are all there, each once, by name.
+
+    A sound that two indexes call differently is offered as the first one calls it.
+    """
     found: Index = {}
     for kind in KINDS:
         entries: dict[str, dict[str, Any]] = {}
@@ -38,8 +41,9 @@ def offered(indexes: Sequence[Index], have: frozenset[str]) -> Index:
             for entry in index[kind]:
                 whole = _whole_sprite(entry, have) if kind == "sprites" else _whole(entry, have)
                 if whole is not None:
-                    entries.setdefault(f"{entry['name']} {_key(entry)}", whole)
-        found[kind] = sorted(entries.values(), key=lambda entry: str(entry["name"]).lower())
+                    name = "" if kind == "sounds" else entry["name"]
+                    entries.setdefault(f"{name} {_key(entry)}", whole)
+        found[kind] = sorted(entries.values(), key=_order)
     return found
 
 
@@ -73,6 +77,11 @@ def _named(entry: dict[str, Any], language: str) -> dict[str, Any]:
     if not language.startswith("zh") or "zh" not in entry:
         return kept
     return {**kept, "name": entry["zh"], "tags": [*entry.get("tags", ()), entry["name"]]}
+
+
+def _order(entry: Mapping[str, Any]) -> tuple[bool, bool, str]:
+    """What children look for comes first: letters last, before them what has no Chinese name."""
+    return "letters" in entry.get("tags", ()), "zh" not in entry, str(entry["name"]).lower()
 
 
 def _key(entry: Mapping[str, Any]) -> str:

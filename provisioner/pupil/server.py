@@ -38,6 +38,8 @@ PAGE_POLICY = (
     "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
+# The editor reads it while its program is being loaded: it must be there before.
+CONTRAST = "scratchtheme=high-contrast; Path=/; Max-Age=31536000; SameSite=Strict"
 ASSET_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".svg": "image/svg+xml",
          ".json": "application/json", ".wav": "audio/wav", ".mp3": "audio/mpeg",
@@ -193,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
     def _session(self, query: dict[str, list[str]]) -> None:
         self._check_key()
         said: dict[str, Any] = {
-            "language": self.app.language, "highContrast": self.app.high_contrast, "work": None,
+            "language": self.app.language, "work": None,
             "folder": str(self.app.works.folder),
         }  # fmt: skip
         if work_id := query.get("work", [""])[0]:
@@ -255,9 +257,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "max-age=86400" if kept else "no-store")
         if policy:
             self.send_header("Content-Security-Policy", policy)
+        if policy == PAGE_POLICY and self._wants_contrast():
+            self.send_header("Set-Cookie", CONTRAST)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+    def _wants_contrast(self) -> bool:
+        """Whether the session asks for it and the pupil has not chosen otherwise."""
+        return self.app.high_contrast and "scratchtheme=" not in self.headers.get("Cookie", "")
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent: a log of every picture would only wear the disk."""

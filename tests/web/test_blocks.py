@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Playwright, sync_playwright
+from playwright.sync_api import Page, Playwright
 
 from provisioner.education.blocks import build_blocks, ensure_blocks
 from provisioner.pupil.sb3 import check_sb3
@@ -54,12 +54,6 @@ def parser(cache: Cache) -> Path:
 
     with cache.locked():
         return cache.entry("node", key_of(lock), make) / "node_modules"
-
-
-@pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
@@ -287,7 +281,12 @@ def test_speech_contrast_and_extensions(window: MakeWindow, tmp_path: Path) -> N
     speaking = blocks_factory.make_speaking_project(tmp_path / "说话.sb3", "你好，同学们")
     pupil = window(environment={"CLASSROOM_CONTRAST": "high", "CLASSROOM_SCALE": "1"})
     page = pupil.open(speaking)
-    assert "scratchtheme=high-contrast" in page.evaluate("document.cookie")
+    colours = page.evaluate("[...document.querySelectorAll('path.blocklyPath')]"
+                            ".map(path => getComputedStyle(path).fill)")  # fmt: skip
+    assert "rgb(128, 181, 255)" in colours, "motion blocks are in high contrast's light blue"
+    page.locator("button[aria-label='选择一个角色']").first.click()
+    page.get_by_text("蝙蝠1", exact=True).wait_for(timeout=60_000)
+    page.keyboard.press("Escape")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
 

@@ -50,9 +50,6 @@
   }
   const words = WORDS[session.language] || WORDS.en;
   document.documentElement.lang = session.language === 'en' ? 'en' : 'zh-CN';
-  if (session.highContrast && !document.cookie.includes('scratchtheme=')) {
-    document.cookie = 'scratchtheme=high-contrast;path=/;max-age=31536000;samesite=strict';
-  }
 
   const G = window.GUI;
   const app = document.getElementById('app');

@@ -88,6 +88,14 @@ def test_names_are_chinese_in_chinese_and_found_in_both() -> None:
     assert library.named(index, "en")["sprites"][0] == {"name": "bat1", "tags": ["animals"]}
 
 
+def test_a_sound_is_offered_once_however_it_is_called() -> None:
+    none: library.Index = {"costumes": [], "backdrops": [], "sprites": [], "sounds": []}
+    ours = {**none, "sounds": [{"name": "Bird", "md5ext": "a"}]}
+    official = {**none, "sounds": [{"name": "bird", "md5ext": "a"}, {"name": "b", "md5ext": "b"}]}
+    shown = library.offered([ours, official], frozenset({"a"}))["sounds"]
+    assert shown == [{"name": "Bird", "md5ext": "a"}]
+
+
 def test_a_sprite_needs_its_costumes_but_not_its_sounds() -> None:
     sprite = {"name": "a", "costumes": [{"md5ext": "c"}], "sounds": [{"md5ext": "s"}]}
     index = {"costumes": [], "backdrops": [], "sounds": [], "sprites": [sprite]}

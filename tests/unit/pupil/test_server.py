@@ -140,6 +140,13 @@ def test_the_page_may_reach_nothing_else(app: Application) -> None:
     assert "http" not in policy and "*" not in policy
 
 
+def test_high_contrast_comes_with_the_page_unless_the_pupil_chose(app: Application) -> None:
+    assert "Set-Cookie" not in ask(app, "GET", "/")[2]
+    app.high_contrast = True
+    assert "high-contrast" in ask(app, "GET", "/")[2]["Set-Cookie"]
+    assert "Set-Cookie" not in ask(app, "GET", "/", Cookie="scratchtheme=default")[2]
+
+
 def test_speech_goes_to_espeak(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
 
