@@ -49,7 +49,7 @@ test: setup test-packages check ## everything but the long tests
 
 trouble: setup test-packages ## the long tests: the whole of `make lab`, as a newcomer runs it
 	@sh .ci/packages tests/bench/packages.txt
-	$(PY) -m pytest --durations=20 -m long tests/integration tests/vm
+	$(PY) -m pytest --durations=20 -m long tests/integration tests/web tests/vm
 
 faults: setup test-packages ## break everything on purpose; a success that is none fails (RESULTS=file)
 	RESULTS=$(RESULTS) $(PY) -m pytest tests/vm/faults

@@ -48,9 +48,9 @@ def test_help_reads_like_the_job() -> None:
                         "Run the workshop", "Look after machines",
                         "Try it without hardware"]  # fmt: skip
     names = re.findall(r"^  ([a-z][\w-]*)  ", text, re.MULTILINE)
-    assert names == ["doctor", "settings", "completion", "image", "school", "serve", "dashboard",
-                     "batch", "machine", "verify", "hand-over", "label", "certificate", "events",
-                     "lab"]  # fmt: skip
+    assert names == ["doctor", "settings", "completion", "image", "school", "app", "pack", "serve",
+                     "dashboard", "batch", "machine", "verify", "hand-over", "label",
+                     "certificate", "events", "lab"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", list(commands(cli)), ids=" ".join)
