@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         Path("/var/cache/classroom-provisioner"),
         description="downloads and built trees, kept by content; may be deleted",
     )
+    parts_dir: Path | None = Field(
+        None, description="parts of images beside Debian's; empty means parts/ in the cache"
+    )
     images_dir: Path = Field(PROJECT / "images", description="recipes")
     inventories_dir: Path = Field(PROJECT / "inventories", description="one folder a school")
     playbooks_dir: Path = Field(PROJECT / "playbooks", description="Ansible playbooks and roles")
@@ -88,6 +91,10 @@ class Settings(BaseSettings):
     @property
     def releases_dir(self) -> Path:
         return self.state_dir / "releases"
+
+    @property
+    def parts_folder(self) -> Path:
+        return self.parts_dir or self.cache_dir / "parts"
 
     @property
     def logs_dir(self) -> Path:
