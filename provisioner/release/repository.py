@@ -69,7 +69,8 @@ def control(path: Path) -> str:
     try:
         with tarfile.open(fileobj=io.BytesIO(found)) as archive:
             member = archive.extractfile("./control")
-            return member.read().decode() if member else _asked(path)
+            text = member.read().decode() if member else ""
+            return text if text.startswith("Package:") else _asked(path)
     except (tarfile.TarError, KeyError, lzma.LZMAError, EOFError, UnicodeDecodeError):
         return _asked(path)
 

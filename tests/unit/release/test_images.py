@@ -82,7 +82,7 @@ def test_each_panels_plugins_are_described() -> None:
     """A number without a plugin would be an empty place that a child sees."""
     path = FILES / "etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfce4-panel.xml"
     root = ElementTree.fromstring(path.read_text())
-    wanted = [value.get("value") for value in root.findall(".//*[@name='plugin-ids']/value")]
+    wanted = [value.get("value", "") for value in root.findall(".//*[@name='plugin-ids']/value")]
     known = [p.get("name", "").removeprefix("plugin-") for p in root.findall(
         "./*[@name='plugins']/property")]  # fmt: skip
     assert sorted(wanted) == sorted(known)
