@@ -52,8 +52,8 @@ INSIDE = """\
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 echo school > /etc/hostname; hostname school
 getent passwd 2001 >/dev/null || useradd --uid 2001 --create-home --shell /bin/bash pupil
-dbus-uuidgen --ensure=/etc/machine-id
-mkdir -p /run/dbus /run/user/2001 /run/lock
+rm -f /etc/machine-id; dbus-uuidgen --ensure=/etc/machine-id
+mkdir -p /run/dbus /run/user/2001 /run/lock; mkdir -m 1777 /tmp/.ICE-unix
 chown 2001:2001 /run/user/2001; chmod 700 /run/user/2001
 dbus-daemon --system --fork
 echo ready > /run/ready
@@ -80,6 +80,14 @@ class NativeImage:
         self._box = 0
 
     def __enter__(self) -> NativeImage:
+        try:
+            self._open()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _open(self) -> None:
         self._work.mkdir(parents=True, exist_ok=True)
         screen = ["Xvfb", f":{self._display}", "-screen", "0", f"{self._size}x24", "-ac",
                   "-nolisten", "tcp"]  # fmt: skip
@@ -90,8 +98,8 @@ class NativeImage:
             "sh", "-c", BOX, "box", str(self._work), str(self._image), "/tmp/.X11-unix", INSIDE,
         ])  # fmt: skip
         wait_for(lambda: self._find(box.pid), 60, "the box")
-        wait_for(lambda: self.run(["test", "-e", "/run/ready"]).returncode == 0, 60, "D-Bus")
-        return self
+        wait_for(lambda: self.run(["test", "-e", "/run/dbus/system_bus_socket"]).returncode == 0,
+                 60, "D-Bus")  # fmt: skip
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
@@ -170,7 +178,7 @@ class NativeImage:
 
     def _inside(self) -> list[str]:
         return ["nsenter", f"--target={self._box}", "--mount", "--pid", "--net", "--ipc", "--uts",
-                "--root", "--wd=/proc/1/root/"]  # fmt: skip
+                "--root", "--wdns=/"]  # fmt: skip
 
     def _environment(self, user: str) -> dict[str, str]:
         home = f"/home/{user}" if user == "pupil" else "/root"

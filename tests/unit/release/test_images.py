@@ -86,3 +86,15 @@ def test_each_panels_plugins_are_described() -> None:
     known = [p.get("name", "").removeprefix("plugin-") for p in root.findall(
         "./*[@name='plugins']/property")]  # fmt: skip
     assert sorted(wanted) == sorted(known)
+
+
+def test_our_session_names_its_programs() -> None:
+    """Our file hides the one that Xfce ships: without this list no desktop comes up at all."""
+    path = FILES / "etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfce4-session.xml"
+    root = ElementTree.fromstring(path.read_text())
+    failsafe = root.find(".//*[@name='Failsafe']")
+    assert failsafe is not None
+    values = {p.get("name"): p for p in failsafe}
+    count = int(values["Count"].get("value", "0"))
+    started = [values[f"Client{n}_Command"][0].get("value") for n in range(count)]
+    assert {"xfwm4", "xfce4-panel", "xfdesktop"} <= set(started)
