@@ -8,10 +8,11 @@ KEEP ?=
 SUMMARY ?=
 RESULTS ?=
 BENCH ?=
+RECIPE ?= education
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages lab check types unit test trouble integration web vm \
-	faults bench samples format clean
+.PHONY: help setup packages test-packages lab image image-test check types unit test trouble \
+	integration web vm faults bench samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +33,12 @@ $(VENV)/.ready: pyproject.toml
 lab: setup ## provision virtual PCs from power-on to verified (MACHINES=4 KEEP=1 SUMMARY=file)
 	$(VENV)/bin/provisioner lab --machines $(MACHINES) $(if $(KEEP),--keep) \
 		$(if $(SUMMARY),--summary $(SUMMARY))
+
+image: setup ## build a recipe into a signed release (RECIPE=education SUMMARY=image.json)
+	$(VENV)/bin/provisioner image build $(RECIPE) $(if $(SUMMARY),--summary $(SUMMARY))
+
+image-test: setup test-packages ## the education image, run natively in a box (SUMMARY=image.json)
+	IMAGE_SUMMARY=$(SUMMARY) $(PY) -m pytest --durations=10 tests/vm/test_native_image.py
 
 check: $(VENV)/.ready ## lint, types and unit tests
 	$(VENV)/bin/ruff check .
