@@ -82,21 +82,28 @@ def build(
 ) -> None:
     """Build a recipe into a new, signed release.
 
-    A build that was cut short goes on from the last step that it finished.
+    Parts that we know how to make (block programming, packs) are made first. A build that was cut
+    short goes on from the last step that it finished.
     """
+    from provisioner.cli.pack import workbench
+    from provisioner.education.making import make_parts
     from provisioner.release.build import build_release, ensure_release
     from provisioner.release.lock import find_lock
     from provisioner.release.materials import Wishes
+    from provisioner.release.progress import part_of
+    from provisioner.release.recipe import load_recipe
     from provisioner.release.summary import summarise, write_summary
 
     settings, station = office.settings, office.station
     make = ensure_release if if_changed else build_release
     lock = find_lock(locked, station.catalog) if locked else None
     wishes = Wishes(settings.mirror, lock=lock, offline=offline, parts=settings.parts_folder)
+    folder, report = settings.images_dir / recipe, report_steps()
     began = time.monotonic()
+    make_parts(load_recipe(folder), workbench(settings), part_of(report, 0.0, 0.1))
     manifest = make(
-        settings.images_dir / recipe, catalog=station.catalog, key=station.key,
-        cache=settings.cache_dir, wishes=wishes, report=report_steps(),
+        folder, catalog=station.catalog, key=station.key,
+        cache=settings.cache_dir, wishes=wishes, report=part_of(report, 0.1, 1.0),
     )  # fmt: skip
     if summary:
         write_summary(summary, summarise(manifest, time.monotonic() - began))

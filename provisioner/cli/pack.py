@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,10 @@ from provisioner.cli.output import Column, json_option, print_json, report_steps
 from provisioner.cli.shape import Contents
 from provisioner.model.base import Model
 from provisioner.model.pack import PackKind
+from provisioner.settings import Settings
+
+if TYPE_CHECKING:
+    from provisioner.education.making import Workbench
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -126,15 +131,18 @@ def app() -> None:
 @pass_office
 def app_build(office: Office, name: str, assets: tuple[Path, ...]) -> None:
     """Make an application as a part of images; a recipe names it."""
-    from provisioner.education.placing import place_blocks
-    from provisioner.release.cache import Cache
+    from provisioner.education.making import make_blocks
 
-    settings = office.settings
-    made = place_blocks(
-        settings.parts_folder, Cache(settings.cache_dir / "education"), mirror=settings.mirror,
-        assets=assets, report=report_steps(),
-    )  # fmt: skip
-    click.echo(made)
+    click.echo(make_blocks(workbench(office.settings), report_steps(), assets))
+
+
+def workbench(settings: Settings) -> Workbench:
+    """Where this station makes parts of images."""
+    from provisioner.education.making import Workbench
+
+    return Workbench(parts=settings.parts_folder, cache=settings.cache_dir,
+                     packs=settings.packs_dir, images=settings.images_dir,
+                     mirror=settings.mirror)  # fmt: skip
 
 
 def view(pack: object) -> PackView:

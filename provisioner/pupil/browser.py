@@ -19,6 +19,7 @@ POLICIES: dict[str, object] = {
     "BrowserNetworkTimeQueriesEnabled": False,
     "BrowserSignin": 0,
     "BuiltInDnsClientEnabled": False,
+    "CommandLineFlagSecurityWarningsEnabled": False,  # else a grey bar about SILENCE, always
     "ComponentUpdatesEnabled": False,
     "DefaultBrowserSettingEnabled": False,
     "DefaultSearchProviderEnabled": False,
@@ -65,6 +66,7 @@ SWITCHES = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--hide-crash-restore-bubble",  # after a power cut the work itself comes back
     "--password-store=basic",  # no question for a keyring's password
+    "--start-maximized",  # the editor wants all of a screen of 1024 by 768
     "--autoplay-policy=no-user-gesture-required",  # sounds of the first green flag
     "--renderer-process-limit=1",
     f"--class={WINDOW_CLASS}",

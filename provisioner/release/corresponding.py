@@ -64,7 +64,8 @@ def fetch_sources(
     if len(gone) == len(sources) > 0:
         raise StationError(
             f"Debian's archive has none of the {len(gone)} sources any more.",
-            "They are those of an older point release: take them from the station that built it.",
+            "They are those of an older point release: take them from the station that built it. "
+            "Or this mirror carries no sources: name another with the setting “mirror”.",
         )
     return gone
 

@@ -46,8 +46,12 @@ mount -t tmpfs -o mode=1777 tmpfs tmp
 mkdir tmp/.X11-unix
 mount --bind "$sockets" tmp/.X11-unix
 ip link set lo up
-exec chroot . /bin/sh -c "$4"
+mkdir run/outside
+pivot_root . run/outside  # a chroot would not do: Chromium's sandbox is refused in one
+exec /bin/sh -c "umount -l /run/outside; $4"
 """
+REMOTE = "[Seat:*]\\ntype=xremote\\nxserver-hostname=\\nxserver-display-number=%s\\n"
+REMOTE_CONF = "/etc/lightdm/lightdm.conf.d/99-our-screen.conf"
 INSIDE = """\
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 echo school > /etc/hostname; hostname school
@@ -124,7 +128,8 @@ class NativeImage:
 
     def as_pupil(self, command: list[str]) -> list[str]:
         """The command line that runs `command` inside, as the pupil, on the screen."""
-        words = [f"{name}={value}" for name, value in self._environment("pupil").items()]
+        environment = self._session_environment() or self._environment("pupil")
+        words = [f"{name}={value}" for name, value in environment.items()]
         return [*self._inside(), "setpriv", "--reuid", str(PUPIL), "--regid", str(PUPIL),
                 "--clear-groups", "--no-new-privs", "env", "--ignore-environment", *words,
                 "--chdir=/home/pupil", *command]  # fmt: skip
@@ -134,10 +139,75 @@ class NativeImage:
         with log.open("wb") as out:
             return self._start(self.as_pupil(command), out.fileno())
 
+    def login_screen(self, log: Path) -> None:
+        """Start LightDM as its unit does, on our screen instead of one of its own.
+
+        It asks PAM, shows the image's own greeter, and starts the session of who is chosen.
+        """
+        for words in (
+            ["useradd", "--uid", "2000", "--create-home", "--comment", "老师", "teacher"],
+            ["usermod", "--comment", "学生", "pupil"],
+            ["sh", "-c", f"printf '{REMOTE}' {self._display} > {REMOTE_CONF}"],
+            ["/usr/lib/classroom/greet"],
+        ):
+            done = self.run(words)
+            assert done.returncode == 0, (words, done.stderr)
+        environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=zh_CN.UTF-8"]
+        with log.open("wb") as out:
+            self._start([*self._inside(), "env", "-i", *environment, "lightdm"], out.fileno())
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, as a child does, by X's names for them."""
+        for key in keys:
+            subprocess.run(["xdotool", "key", key], env={"DISPLAY": f":{self._display}"},
+                           check=True, timeout=60)  # fmt: skip
+            time.sleep(0.5)
+
+    def windows(self, kind: str) -> int:
+        """How many windows of a program (X's class) are to be seen."""
+        told = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--class", kind],
+            env={"DISPLAY": f":{self._display}"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return len(told.stdout.split())
+
     def session(self, log: Path, kind: str = "") -> None:
         """Start the pupil's session; `kind` is full, light, or by itself."""
         choice = [f"CLASSROOM_SESSION={kind}"] if kind else []
         self.start(["env", *choice, "/etc/X11/Xsession", "/usr/lib/classroom/session"], log)
+
+    def ask_as_pupil(self, command: list[str], timeout_s: float = 120) -> str:
+        """Run a command inside, as the pupil, to its end; what it printed."""
+        return subprocess.run(
+            self.as_pupil(command), capture_output=True, text=True, timeout=timeout_s, check=True
+        ).stdout  # fmt: skip
+
+    def path(self, inside: str) -> Path:
+        """Where a file of the box is seen from outside."""
+        return Path(f"/proc/{self._box}/root{inside}")
+
+    def give(self, file: Path, name: str) -> str:
+        """Put a file into the pupil's folder; its path inside."""
+        target = f"/home/pupil/{name}"
+        place = self.path(target)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.read_bytes())
+        for path in (place, place.parent):
+            os.chown(path, PUPIL, PUPIL)
+        return target
+
+    def end(self, name: str) -> None:
+        """End the pupil's programs of this name, and wait until they are gone."""
+        self.run(["pkill", "--uid", str(PUPIL), name])
+        wait_for(lambda: not self.runs(name), 60, f"the end of {name}")
+
+    def runs(self, name: str) -> bool:
+        """Whether the pupil's session has a program of this name."""
+        return any(p.name == name and p.uid == PUPIL for p in self.processes())
+
+    def answers(self, port: int) -> bool:
+        """Whether something inside accepts connections at 127.0.0.1:`port`."""
+        return f"127.0.0.1:{port} " in self.listening()
 
     def processes(self) -> list[Process]:
         """Everything that runs inside, the largest first."""
@@ -178,7 +248,16 @@ class NativeImage:
 
     def _inside(self) -> list[str]:
         return ["nsenter", f"--target={self._box}", "--mount", "--pid", "--net", "--ipc", "--uts",
-                "--root", "--wdns=/"]  # fmt: skip
+                "--wdns=/"]  # fmt: skip
+
+    def _session_environment(self) -> dict[str, str]:
+        """That of the session on the screen, so that a program finds what its menu gives it."""
+        for process in self.processes():
+            if process.uid == PUPIL and process.name in ("xfce4-session", "icewm"):
+                path = Path(f"/proc/{self._box}/root/proc/{process.pid}/environ")
+                pairs = os.fsdecode(path.read_bytes()).split("\0")
+                return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        return {}
 
     def _environment(self, user: str) -> dict[str, str]:
         home = f"/home/{user}" if user == "pupil" else "/root"
