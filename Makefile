@@ -8,10 +8,11 @@ KEEP ?=
 SUMMARY ?=
 RESULTS ?=
 BENCH ?=
+RECIPE ?= education
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages lab check types unit test trouble integration web vm \
-	faults bench samples format clean
+.PHONY: help setup packages test-packages lab image image-test check types unit test trouble \
+	integration web vm faults bench samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +34,14 @@ lab: setup ## provision virtual PCs from power-on to verified (MACHINES=4 KEEP=1
 	$(VENV)/bin/provisioner lab --machines $(MACHINES) $(if $(KEEP),--keep) \
 		$(if $(SUMMARY),--summary $(SUMMARY))
 
+image: setup ## build a recipe into a signed release (RECIPE=education SUMMARY=image.json)
+	$(VENV)/bin/provisioner image build $(RECIPE) $(if $(SUMMARY),--summary $(SUMMARY))
+
+image-test: setup test-packages ## finished images, natively and emulated; an hour (SUMMARY=image.json)
+	IMAGE_SUMMARY=$(SUMMARY) $(PY) -m pytest --durations=10 tests/vm/test_native_image.py \
+		tests/vm/test_native_programs.py tests/vm/test_native_special_needs.py \
+		tests/vm/test_school_pc.py
+
 check: $(VENV)/.ready ## lint, types and unit tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -49,7 +58,8 @@ test: setup test-packages check ## everything but the long tests
 
 trouble: setup test-packages ## the long tests: the whole of `make lab`, as a newcomer runs it
 	@sh .ci/packages tests/bench/packages.txt
-	$(PY) -m pytest --durations=20 -m long --ignore=tests/vm/faults tests/integration tests/vm
+	$(PY) -m pytest --durations=20 -m long --ignore=tests/vm/faults \
+		tests/integration tests/web tests/vm
 
 faults: setup test-packages ## break everything on purpose; a success that is none fails (RESULTS=file)
 	RESULTS=$(RESULTS) $(PY) -m pytest tests/vm/faults

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         Path("/var/cache/classroom-provisioner"),
         description="downloads and built trees, kept by content; may be deleted",
     )
+    parts_dir: Path | None = Field(
+        None, description="parts of images beside Debian's; empty means parts/ in the cache"
+    )
     images_dir: Path = Field(PROJECT / "images", description="recipes")
     inventories_dir: Path = Field(PROJECT / "inventories", description="one folder a school")
     playbooks_dir: Path = Field(PROJECT / "playbooks", description="Ansible playbooks and roles")
@@ -90,8 +93,17 @@ class Settings(BaseSettings):
         return self.state_dir / "releases"
 
     @property
+    def parts_folder(self) -> Path:
+        return self.parts_dir or self.cache_dir / "parts"
+
+    @property
     def logs_dir(self) -> Path:
         return self.state_dir / "logs"
+
+    @property
+    def packs_dir(self) -> Path:
+        """Content packs that were imported: `provisioner.education.packs`."""
+        return self.state_dir / "packs"
 
     @property
     def sqlalchemy_url(self) -> str:

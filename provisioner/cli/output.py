@@ -70,15 +70,37 @@ def print_json(value: Any) -> None:
 
 
 def report_steps() -> Callable[[str, float], None]:
-    """A reporter of long work: one line on standard error for each new step."""
+    """A reporter of long work: one line on standard error for each new step.
+
+    On a terminal the last line is a bar that moves.
+    """
     said: list[str] = []
+    live = sys.stderr.isatty()
 
     def report(step: str, fraction: float) -> None:
-        if step not in said[-1:]:
+        fresh = step not in said[-1:]
+        if fresh:
             said.append(step)
+        if live:
+            start = "\n" if fresh and len(said) > 1 else "\r"
+            click.echo(
+                f"{start}{bar(fraction)} {printable(step)}\x1b[K", err=True, nl=fraction >= 1
+            )
+        elif fresh:
             click.echo(f"{fraction:4.0%}  {printable(step)}", err=True)
 
     return report
+
+
+def bar(fraction: float, width: int = 20) -> str:
+    """How much is done, to be seen at a glance.
+
+    >>> bar(0.5, 4)
+    '[##--]  50%'
+    """
+    fraction = min(max(fraction, 0.0), 1.0)
+    done = round(fraction * width)
+    return f"[{'#' * done}{'-' * (width - done)}] {fraction:4.0%}"
 
 
 def moment(at: datetime | None) -> str:

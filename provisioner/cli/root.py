@@ -13,6 +13,7 @@ from provisioner.cli import (
     image,
     label,
     machine,
+    pack,
     path,
     school,
     setup,
@@ -41,7 +42,7 @@ def cli(context: click.Context, state_dir: Path | None) -> None:
 
 
 cli.chapter("Set up the station", setup.doctor, setup.settings, setup.completion)
-cli.chapter("Make what machines get", image.group, school.group)
+cli.chapter("Make what machines get", image.group, school.group, pack.app, pack.group)
 cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group)
 cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
             label.label, certificate.group, events.events)  # fmt: skip

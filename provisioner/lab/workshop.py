@@ -21,6 +21,7 @@ from provisioner.lab.station import LabStation
 from provisioner.model.signed import PrivateKey
 from provisioner.release.build import ensure_release
 from provisioner.release.catalog import Catalog
+from provisioner.release.materials import Wishes
 from provisioner.secret_file import secret_file
 from provisioner.settings import Settings
 from provisioner.workshop.station import STATION_KEY
@@ -92,7 +93,7 @@ class VirtualWorkshop:
                 catalog=catalog,
                 key=key,
                 cache=self._settings.cache_dir,
-                mirror=self._settings.mirror,
+                wishes=Wishes(mirror=self._settings.mirror),
                 report=self._report,
             )
         self.folder = self._own_folder()

@@ -36,10 +36,12 @@ LOADER_IA32 = "loader/bootia32.efi"
 
 
 class ReleaseKind(StrEnum):
-    """A system is installed on machines; a live environment is only ever netbooted."""
+    """A system is installed on machines; a live environment is only ever netbooted; a layer is
+    merged over a running system and taken off again."""
 
     SYSTEM = "system"
     LIVE = "live"
+    LAYER = "layer"
 
 
 class ReleaseFile(Model):
@@ -79,6 +81,7 @@ class Manifest(Model):
     kind: ReleaseKind
     suite: ShortText
     architecture: ShortText
+    over: Name | None = Field(None, description="of a layer: the recipe that it is laid over")
     source_date_epoch: int = Field(ge=0, description="seconds since 1970; all file times at most")
     recipe_sha256: Sha256
     minimum: Minimum

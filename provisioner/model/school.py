@@ -17,6 +17,7 @@ from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, m
 
 from provisioner.errors import NotFoundError
 from provisioner.model.base import Model, Name, ShortText
+from provisioner.model.wish import PackWish
 
 Locale = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3}_[A-Z]{2}|C)\.UTF-8$")]
 Login = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
@@ -126,6 +127,9 @@ class SchoolSettings(Model):
         (), max_length=4, description="time servers at the school; none without Internet"
     )
     hostname: ShortText = Field(description="how machines are called; must hold {seat}")
+    packs: tuple[PackWish, ...] = Field(
+        (), max_length=100, description="courseware that its teacher's machine serves"
+    )
 
     @field_validator("hostname")
     @classmethod

@@ -7,8 +7,6 @@ changes only our own files starts from there.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,48 +14,46 @@ from provisioner.errors import ProofMissingError, StationError
 from provisioner.release.boxed import boxed
 from provisioner.release.cache import Cache, key_of
 from provisioner.release.packages import ARCHITECTURE, Packages
-from provisioner.release.sources import KEYRING
+from provisioner.release.progress import Report, silent, watched
+from provisioner.release.repository import make_repository
 from provisioner.run import run
 
-BOOTSTRAP_S, UNPACK_S = 3600, 900
+BOOTSTRAP_S, UNPACK_S = 3 * 3600, 1800
 # Part of the key: raise it when the way a tree is made changes.
-GENERATION = 1
-EXTRACT = "extract"
+GENERATION = 2
 STATUS = Path("var/lib/dpkg/status")
+INSTALLING = "Installing packages into a tree"
 # A constant for mmdebstrap's own shell, which puts the tree's path into $1.
 _ANSWER = 'chroot "$1" debconf-set-selections /tmp/answers'
 
 
 @dataclass(frozen=True)
 class TreePlan:
-    """What to make: mmdebstrap's variant, the suite, the names asked for, debconf's answers."""
+    """What to make besides the packages: mmdebstrap's variant, the suite, debconf's answers."""
 
     variant: str
     suite: str
-    names: tuple[str, ...]
     answers: tuple[str, ...] = ()
 
 
-def ensure_tree(
-    plan: TreePlan,
-    packages: Packages,
-    options: Sequence[str],
-    cache: Cache,
-    making: Callable[[], None] = lambda: None,
-) -> Path:
-    """The archive of the tree with these packages in it; `making` is called if it takes long."""
+def ensure_tree(plan: TreePlan, packages: Packages, cache: Cache, report: Report = silent) -> Path:
+    """The archive of the tree with these packages in it, and no others.
+
+    `report` is called when it takes long, with how much of it is done. Raises StationError for
+    a damaged package, CommandError when mmdebstrap fails.
+    """
 
     def make(out: Path) -> None:
-        making()
         _check_digests(packages)
         with cache.workspace() as work:
             archive = work / "tree.tar.zst"
-            command = _command(plan, packages, options, work, archive)
-            run(boxed(*command), timeout_s=BOOTSTRAP_S,
-                env={"SOURCE_DATE_EPOCH": str(packages.epoch), "TMPDIR": str(work)})  # fmt: skip
+            command = _command(plan, packages, work, archive)
+            with watched(report, INSTALLING, lambda: _installed_share(work, len(packages.debs))):
+                env = {"SOURCE_DATE_EPOCH": str(packages.epoch), "TMPDIR": str(work)}
+                run(boxed(*command, env=env), timeout_s=BOOTSTRAP_S)
             archive.rename(out)
 
-    return cache.entry("trees", key_of(GENERATION, plan, packages.key), make)
+    return cache.entry("trees", key_of(GENERATION, plan, packages.key, packages.sources), make)
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -104,30 +100,35 @@ def name_and_version(file: str) -> tuple[str, str]:
     return name, version.replace("%3a", ":")
 
 
-def _command(
-    plan: TreePlan, packages: Packages, options: Iterable[str], work: Path, archive: Path
-) -> list[str | Path]:
-    seeds = work / "seeds"
-    _link_all(packages.paths, seeds / "archives")
+def _command(plan: TreePlan, packages: Packages, work: Path, archive: Path) -> list[str | Path]:
+    """mmdebstrap, from a repository of our own that holds just these packages.
+
+    It needs no network and asks no archive that may have moved on; the tree's own apt gets the
+    sources that the packages came from.
+    """
+    repository = make_repository(packages, plan.suite, work / "repository")
+    sources = work / "sources.list"
+    sources.write_text("".join(f"{line}\n" for line in packages.sources))
+    names = ",".join(name_and_version(deb.file)[0] for deb in packages.debs)
     command: list[str | Path] = [
-        "mmdebstrap", "--mode=root", f"--variant={plan.variant}", f"--keyring={KEYRING}",
-        f"--architectures={ARCHITECTURE}", f"--include={','.join(plan.names)}",
-        '--aptopt=APT::Install-Recommends "false"',
-        "--dpkgopt=force-unsafe-io", "--skip=essential/unlink",
-        f"--setup-hook=sync-in {seeds} /var/cache/apt",
+        "mmdebstrap", "--mode=root", f"--variant={plan.variant}",
+        f"--architectures={ARCHITECTURE}", f"--include={names}",
+        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io",
+        f"--customize-hook=upload {sources} /etc/apt/sources.list",
     ]  # fmt: skip
-    command += [f"--aptopt={option}" for option in options]
     if plan.answers:
         answers = work / "answers"
         answers.write_text("".join(f"{line}\n" for line in plan.answers))
         command += [f"--essential-hook=copy-in {answers} /tmp", f"--essential-hook={_ANSWER}"]
-    return [*command, plan.suite, archive, *packages.sources]
+    return [*command, plan.suite, archive, repository]
 
 
-def _link_all(paths: Iterable[Path], folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for path in paths:
-        os.link(path, folder / path.name)
+def _installed_share(work: Path, count: int) -> float:
+    """How much of the tree is there: half for unpacking the packages, half for setting them up."""
+    dpkg = next(work.glob("mmdebstrap.*/var/lib/dpkg"))
+    unpacked = sum(1 for _ in dpkg.glob("info/*.list"))
+    ready = (dpkg / "status").read_text(errors="replace").count("\nStatus: install ok installed")
+    return (unpacked + ready) / (2 * max(count, 1))
 
 
 def _check_digests(packages: Packages) -> None:

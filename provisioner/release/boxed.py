@@ -2,6 +2,8 @@
 
 Whatever happens (Ctrl-C, a time-out, SIGKILL), the kernel takes the box's processes and mounts
 away, so that nothing of a half-built tree, least of all a bound /dev, is left to clean up.
+It is a clean room as well: of the caller's environment nothing comes along, since maintainers'
+scripts and initramfs hooks may write into a tree what they find there.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
-def boxed(*command: str | Path) -> list[str | Path]:
-    """The command with mounts and processes of its own."""
-    return [*_UNSHARE, *command]
+def boxed(*command: str | Path, env: Mapping[str, str] | None = None) -> list[str | Path]:
+    """The command with mounts and processes of its own, and no variables but `env`."""
+    return [*_clean(env or {}), *_UNSHARE, *command]
 
 
 def run_inside(
@@ -28,5 +30,10 @@ def run_inside(
 
     Raises CommandError as `run` does.
     """
-    box = [*_UNSHARE, f"--root={root}", "--wd=/"]
-    return run([*box, *command], timeout_s=timeout_s, env={"PATH": PATH, **(env or {})})
+    box = [*_clean(env or {}), *_UNSHARE, f"--root={root}", "--wd=/"]
+    return run([*box, *command], timeout_s=timeout_s)
+
+
+def _clean(env: Mapping[str, str]) -> list[str]:
+    known = {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "TZ": "UTC", **env}
+    return ["env", "--ignore-environment", *(f"{name}={value}" for name, value in known.items())]

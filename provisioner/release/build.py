@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,15 +27,28 @@ from provisioner.model.release import (
 from provisioner.model.signed import PrivateKey
 from provisioner.release import live, squashfs
 from provisioner.release import manifest as manifests
-from provisioner.release.bootstrap import TreePlan, check_installed, ensure_tree, unpack
+from provisioner.release.audit import audit
+from provisioner.release.bootstrap import check_installed, unpack
 from provisioner.release.cache import Cache, key_of
 from provisioner.release.catalog import Catalog
 from provisioner.release.chunking import add_chunk_map
+from provisioner.release.components import (
+    check_licences,
+    debian_items,
+    loader_items,
+    our_item,
+    part_items,
+)
 from provisioner.release.content import PACKAGE, add_ours, agent_digest, save_console
 from provisioner.release.initramfs import install_scripts, make_initramfs
-from provisioner.release.licences import read_licence
-from provisioner.release.loader import X64, Loaders, check_pe, ensure_loaders
-from provisioner.release.packages import ARCHITECTURE, Packages, PrivateApt, packages_of
+from provisioner.release.layer import gather_layer, make_layer
+from provisioner.release.loader import X64, check_pe
+from provisioner.release.lock import write_lock
+from provisioner.release.materials import NEWEST, Materials, Wishes, gather
+from provisioner.release.packages import ARCHITECTURE
+from provisioner.release.papers import write_papers
+from provisioner.release.parts import Part, find_parts
+from provisioner.release.progress import Report, part_of, silent, size_of, watched
 from provisioner.release.recipe import (
     INITRAMFS,
     Recipe,
@@ -44,9 +56,10 @@ from provisioner.release.recipe import (
     load_recipe,
     recipe_digest,
 )
-from provisioner.release.sources import station_apt_options, station_mirror
+from provisioner.release.refresh import refresh
 from provisioner.release.tree import (
     clean,
+    copy_files,
     exclude,
     installed_bytes,
     kernel_version,
@@ -54,20 +67,9 @@ from provisioner.release.tree import (
 )
 from provisioner.swarm.torrent import LEAST_BYTES, TORRENT, hash_file, make_torrent
 
-Report = Callable[[str, float], None]
 CACHE = "build"  # the builder's own part of the cache folder
+PACKED = 0.45  # of a tree's bytes come out of mksquashfs, by experience; only for the progress
 GENERATION = 1  # part of the cached pieces' keys: raise it when the way they are made changes
-
-
-@dataclass(frozen=True)
-class Materials:
-    """Everything that a release is made from."""
-
-    recipe: Recipe
-    packages: Packages
-    archive: Path
-    loaders: Loaders
-    epoch: int
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,13 @@ def build_release(
     catalog: Catalog,
     key: PrivateKey,
     cache: Path,
-    mirror: str = "",
-    report: Report = lambda _step, _fraction: None,
-    source_date_epoch: int | None = None,
+    wishes: Wishes = NEWEST,
+    report: Report = silent,
 ) -> Manifest:
     """Build a recipe into a new release of the catalogue, signed with `key`.
 
-    `mirror` replaces the archive of the station's own apt sources. `source_date_epoch` is the
-    latest time in the image, in seconds since 1970; the youngest package's when that is later
-    or none is given. `report` gets each step and how much is done, from 0 to 1.
+    `report` gets each step and how much is done, from 0 to 1. What was fetched or made is kept in
+    the cache as it is finished, so that a build that was cut short goes on from there.
 
     Raises ConfigError (recipe), StationError (network, disk, rights), ProofMissingError.
     """
@@ -100,9 +100,11 @@ def build_release(
     store = Cache(cache / CACHE)
     with _disk_full_explained(), store.locked(lambda: report("Waiting for another build", 0.0)):
         catalog.sweep()
-        materials = gather(recipe, store, mirror, report, source_date_epoch)
+        if recipe.kind is ReleaseKind.LAYER:
+            return build_layer(recipe, store, catalog, key, wishes, report)
+        materials = gather(recipe, store, wishes, report)
         with store.workspace() as work, catalog.building() as folder:
-            report("Unpacking the tree", 0.45)
+            report("Unpacking the tree", 0.5)
             tree = work / "tree"
             unpack(materials.archive, tree)
             check_installed(tree, materials.packages)
@@ -112,7 +114,28 @@ def build_release(
             report("Noting its pieces", 0.93)
             add_chunk_map(folder)
             report("Signing", 0.95)
-            return publish(materials, made, folder, catalog, key)
+            manifest = publish(materials, made, folder, catalog, key)
+            report("Done", 1.0)
+            return manifest
+
+
+def build_layer(
+    recipe: Recipe, cache: Cache, catalog: Catalog, key: PrivateKey, wishes: Wishes, report: Report
+) -> Manifest:
+    """A layer: no tree is installed, so it takes seconds."""
+    materials = gather_layer(recipe, cache, wishes, report)
+    with cache.workspace() as work, catalog.building() as folder:
+        report("Packing the layer", 0.7)
+        items = make_layer(materials, work, folder)
+        check_licences(items, recipe)
+        write_papers(recipe, items, materials.epoch, None, folder)
+        write_lock(folder, materials.lock())
+        components = tuple(item.component() for item in sorted(items, key=lambda item: item.name))
+        report("Signing", 0.95)
+        made = Made(components, installed_bytes(work / "layer"))
+        manifest = publish(materials, made, folder, catalog, key)
+        report("Done", 1.0)
+        return manifest
 
 
 def ensure_release(
@@ -121,8 +144,8 @@ def ensure_release(
     catalog: Catalog,
     key: PrivateKey,
     cache: Path,
-    mirror: str = "",
-    report: Report = lambda _step, _fraction: None,
+    wishes: Wishes = NEWEST,
+    report: Report = silent,
 ) -> Manifest:
     """The newest release of a recipe, built only when recipe, agent or builder have changed.
 
@@ -131,34 +154,11 @@ def ensure_release(
     recipe = load_recipe(recipe_folder)
     with contextlib.suppress(NotFoundError, ProvisionerError):
         newest = catalog.verify(catalog.get(recipe.name).id, trusted=key.public)
-        if newest.recipe_sha256 == inputs_digest(recipe):
+        if newest.recipe_sha256 == inputs_digest(recipe, find_parts(recipe, wishes.parts)):
             return newest
     return build_release(
-        recipe_folder, catalog=catalog, key=key, cache=cache, mirror=mirror, report=report
+        recipe_folder, catalog=catalog, key=key, cache=cache, wishes=wishes, report=report
     )
-
-
-def gather(
-    recipe: Recipe, cache: Cache, mirror: str, report: Report, wanted_epoch: int | None
-) -> Materials:
-    """Resolve and fetch packages, make tree and loaders or find them in the cache."""
-    options = station_apt_options()
-    report("Reading Debian's package lists", 0.02)
-    apt = PrivateApt(cache, station_mirror(mirror), recipe.suite, recipe.components, options)
-    apt.update()
-    report("Fetching packages", 0.05)
-    packages = packages_of(recipe, apt)
-    loaders = ensure_loaders(apt, cache)
-    plan = TreePlan(recipe.variant.value, recipe.suite, recipe.packages, recipe.debconf)
-    archive = ensure_tree(
-        plan, packages, options, cache, lambda: report("Installing packages into a tree", 0.15)
-    )
-    epoch = max(packages.epoch, wanted_epoch or 0)
-    if time.time() < epoch:
-        raise StationError(
-            "This station's clock is behind the packages' dates.", "Set the clock, then build."
-        )
-    return Materials(recipe, packages, archive, loaders, epoch)
 
 
 def make_system(
@@ -169,7 +169,7 @@ def make_system(
     copy_kernel(tree, folder)
     prune_modules(tree, recipe.modules.keep, recipe.modules.drop)
     install_scripts(recipe, tree)
-    report("Making the initramfs", 0.5)
+    report("Making the initramfs", 0.55)
     parts = [folder_digest(source) for source in recipe.sources(INITRAMFS)]
     initrd = cache.entry(
         "initramfs",
@@ -179,12 +179,17 @@ def make_system(
     (folder / INITRD).write_bytes(initrd.read_bytes())
     exclude(tree, recipe.exclude, recipe.keep)
     clean(tree)
+    for part in materials.parts:
+        copy_files(part.folder, tree)
     add_ours(recipe, tree, tree)
     save_console(tree, epoch)
-    made = take_stock(materials, tree)
-    report("Packing the system", 0.6)
-    squashfs.pack(tree, folder / SYSTEM, level=recipe.level, block_kib=recipe.block_kib,
-                  epoch=epoch, library=squashfs.own_library(tree))  # fmt: skip
+    refresh(tree)
+    made = take_stock(materials, tree, folder, inside=True)
+    audit(tree)
+    with watched(part_of(report, 0.6, 0.92), "Packing the system",
+                 lambda: size_of(folder / SYSTEM) / (made.installed_bytes * PACKED)):  # fmt: skip
+        squashfs.pack(tree, folder / SYSTEM, level=recipe.level, block_kib=recipe.block_kib,
+                      epoch=epoch, library=squashfs.own_library(tree))  # fmt: skip
     return made
 
 
@@ -203,7 +208,7 @@ def make_live(materials: Materials, tree: Path, folder: Path, cache: Cache, repo
         first = live.first_archive(recipe, tree)
         exclude(tree, recipe.exclude, recipe.keep)
         clean(tree)
-        made = take_stock(materials, tree)
+        made = take_stock(materials, tree, folder, inside=False)
         base = ensure_base(materials, tree, cache, report)
         layers = {live.BASE: base, live.AGENT: agent}
         live.write_initramfs(first, layers, folder / INITRD)
@@ -233,14 +238,21 @@ def copy_kernel(tree: Path, folder: Path) -> None:
     check_pe(folder / KERNEL, X64, signed=True)
 
 
-def take_stock(materials: Materials, tree: Path) -> Made:
-    """The release's packages, those of its loaders included, with their licences."""
-    own = materials.recipe.licences
-    components = {
-        name: Component(name=name, version=version, licence=own.get(name, read_licence(tree, name)))
-        for name, version in check_installed(tree, materials.packages).items()
-    }
-    components |= {component.name: component for component in materials.loaders.components()}
+def take_stock(materials: Materials, tree: Path, folder: Path, *, inside: bool) -> Made:
+    """Everything in the release with its licences: bill of materials, licence page, lock.
+
+    `inside` writes the bill and the page into the tree as well. Raises ConfigError for something
+    without a licence.
+    """
+    recipe = materials.recipe
+    check_installed(tree, materials.packages)
+    digests = {deb.file.partition("_")[0]: deb.sha256 for deb in materials.packages.debs}
+    inner = [*debian_items(tree, recipe, digests), *part_items(materials.parts), our_item()]
+    items = list(dict.fromkeys([*inner, *loader_items(materials.loaders.components())]))
+    check_licences(items, recipe)
+    write_papers(recipe, items, materials.epoch, tree if inside else None, folder)
+    write_lock(folder, materials.lock())
+    components = {(item.origin, item.name): item.component() for item in reversed(items)}
     return Made(tuple(components[name] for name in sorted(components)), installed_bytes(tree))
 
 
@@ -258,8 +270,9 @@ def publish(
         kind=recipe.kind,
         suite=recipe.suite,
         architecture=ARCHITECTURE,
+        over=recipe.folders[-2].name if recipe.kind is ReleaseKind.LAYER else None,
         source_date_epoch=materials.epoch,
-        recipe_sha256=inputs_digest(recipe),
+        recipe_sha256=inputs_digest(recipe, materials.parts),
         minimum=recipe.minimum,
         installed_bytes=made.installed_bytes,
         files=list_carried(folder, f"{recipe.name}@{version}", recipe.kind),
@@ -294,11 +307,12 @@ def _root(path: Path) -> str | None:
     return hash_file(path.name, path, max(size, LEAST_BYTES)).root.hex() if size else None
 
 
-def inputs_digest(recipe: Recipe, package: Path = PACKAGE) -> str:
-    """SHA-256 over what of ours decides the result: recipe and files, agent, the builder."""
+def inputs_digest(recipe: Recipe, parts: Sequence[Part] = (), package: Path = PACKAGE) -> str:
+    """SHA-256 over what of ours decides the result: recipe, files, parts, agent, the builder."""
     builder = sorted((package / "release").glob("*.py"))
+    made = [part.sha256 for part in parts]
     return key_of(
-        recipe_digest(recipe), agent_digest(package), *(path.read_text() for path in builder)
+        recipe_digest(recipe), agent_digest(package), *made, *(path.read_text() for path in builder)
     )
 
 

@@ -21,6 +21,7 @@ _PHRASES = (
     ("GPL", re.compile(r"GNU General Public License|\bGPL", re.IGNORECASE)),
     ("MIT", re.compile(r"Permission is hereby granted, free of charge", re.IGNORECASE)),
     ("BSD", re.compile(r"Redistribution and use in source and binary forms", re.IGNORECASE)),
+    ("HPND-sell-variant", re.compile(r"use, copy, modify, distribute,? and sell this software")),
     ("ISC", re.compile(r"Permission to use, copy, modify, and(/or)? distribute", re.IGNORECASE)),
     ("public-domain", re.compile(r"public domain", re.IGNORECASE)),
 )
@@ -28,6 +29,11 @@ _PHRASES = (
 
 def parse_copyright(text: str) -> str:
     """Short names, sorted, joined by commas; at most 200 characters."""
+    return _short(parse_names(text))
+
+
+def parse_names(text: str) -> list[str]:
+    """Every licence that a copyright file names, by Debian's short names, sorted."""
     names: set[str] = set()
     if "copyright-format/1.0" in text[:2000]:
         names = _clean(_FIELD.findall(text))
@@ -35,15 +41,18 @@ def parse_copyright(text: str) -> str:
         names = set(_COMMON.findall(text))
         found = (name for name, phrase in _PHRASES if phrase.search(text))
         names |= {name for name in found if not any(n.startswith(name) for n in names)}
-    return _short(names)
+    return sorted(names, key=str.lower)
 
 
 def read_licence(root: Path, package: str) -> str:
     """The licences of an installed package; a note when its file says nothing readable."""
+    return _short(read_names(root, package)) or SEE_FILE
+
+
+def read_names(root: Path, package: str) -> list[str]:
+    """All licences of an installed package; none when its file says nothing readable."""
     path = _inside(root, root / DOC / package / "copyright")
-    if path is None:
-        return SEE_FILE
-    return parse_copyright(path.read_text(errors="replace")) or SEE_FILE
+    return parse_names(path.read_text(errors="replace")) if path else []
 
 
 def _clean(found: list[str]) -> set[str]:
@@ -52,9 +61,9 @@ def _clean(found: list[str]) -> set[str]:
     return {name for group in words for word in group if _NAME.match(name := word.strip())}
 
 
-def _short(names: set[str]) -> str:
+def _short(names: list[str]) -> str:
     text = ""
-    for name in sorted(names, key=str.lower):
+    for name in names:
         longer = f"{text}, {name}" if text else name
         if len(longer) > MAX_LENGTH - 3:
             return f"{text}, …" if text else name[:MAX_LENGTH]

@@ -91,10 +91,16 @@ class Loaders:
         ]
 
 
-def ensure_loaders(apt: PrivateApt, cache: Cache) -> Loaders:
-    """The loaders of the suite that `apt` serves, made when its packages are new."""
-    debs = apt.resolve(NAMES)
-    packages = apt.download(NAMES, debs)
+def ensure_loaders(apt: PrivateApt, cache: Cache, locked: tuple[Deb, ...] | None = None) -> Loaders:
+    """The loaders of the suite that `apt` serves, made when its packages are new.
+
+    With `locked` they are made from just these packages.
+    """
+    if locked is None:
+        debs = apt.resolve(NAMES)
+        packages = apt.download(NAMES, debs)
+    else:
+        debs, packages = locked, apt.download_exactly(locked)
 
     def make(out: Path) -> None:
         with cache.workspace() as work:

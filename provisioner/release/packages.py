@@ -16,15 +16,18 @@ from pathlib import Path
 
 from provisioner.errors import CommandError, ConfigError, StationError, nearest
 from provisioner.release.cache import Cache, key_of
+from provisioner.release.progress import Report, silent, size_of, watched
 from provisioner.release.recipe import Recipe, Variant
 from provisioner.release.sources import KEYRING, Mirror
 from provisioner.run import Finished, run
 from provisioner.yaml_file import load_plain
 
 ARCHITECTURE = "amd64"
-UPDATE_S, RESOLVE_S, DOWNLOAD_S = 600, 120, 3600
+UPDATE_S, RESOLVE_S, DOWNLOAD_S = 1800, 1200, 4 * 3600
+FETCHING = "Fetching packages"
 _URI = re.compile(r"^'[^']+' (?P<file>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$")
 _UNKNOWN = re.compile(r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation cand")
+_GONE = re.compile(r"Version '([^']+)' for '([^']+)' was not found|locate package (\S+)")
 _AR_MEMBER = 60  # bytes of a member's header in an `ar` archive; its date stands at 16..28
 _AR_START = len(b"!<arch>\n")
 
@@ -57,7 +60,7 @@ class Packages:
     @property
     def epoch(self) -> int:
         """Seconds since 1970 of the youngest package: no file in them is younger."""
-        return max(deb_epoch(path.read_bytes()[: _AR_START + _AR_MEMBER]) for path in self.paths)
+        return max(deb_epoch(_start_of(path)) for path in self.paths)
 
 
 class PrivateApt:
@@ -65,16 +68,29 @@ class PrivateApt:
 
     def __init__(
         self, cache: Cache, mirror: Mirror, suite: str, components: Sequence[str],
-        options: Iterable[str],
+        options: Iterable[str], offline: bool = False, with_source: bool = False,
     ) -> None:  # fmt: skip
         self.sources = tuple(mirror.lines(suite, components))
+        if with_source:
+            self.sources += tuple(line.replace("deb ", "deb-src ", 1) for line in self.sources)
+        self.offline = offline
         self._debs = cache.folder("debs")
         self._root = cache.folder(f"apt/{key_of(*self.sources)[:16]}")
         self._config = self._root / "apt.conf"
         self._write_config(options)
 
     def update(self) -> None:
-        """Fetch the package lists, checked against Debian's keys. Raises StationError."""
+        """Fetch the package lists, checked against Debian's keys; offline, see that they are there.
+
+        Raises StationError.
+        """
+        if self.offline:
+            if not any((self._root / "lists").glob("*_Packages*")):
+                raise StationError(
+                    "The cache holds no package lists of this suite, and the build is offline.",
+                    "Build once with the network, or bring the cache of a station that did.",
+                )
+            return
         done = self._apt("apt-get", "update", "--error-on=any", timeout_s=UPDATE_S, check=False)
         if done.code != 0:
             raise StationError(
@@ -82,6 +98,12 @@ class PrivateApt:
                 "Check the station's Internet, its apt sources, and that the package "
                 "debian-archive-keyring is up to date.",
             )
+
+    def source(self, source: str, into: Path) -> bool:
+        """Download one source package (`name=version`); False when the archive has it no more."""
+        done = self._apt("apt-get", "source", "--download-only", "--only-source", source,
+                         timeout_s=DOWNLOAD_S, check=False, cwd=into)  # fmt: skip
+        return done.code == 0
 
     def resolve(self, words: Sequence[str]) -> tuple[Deb, ...]:
         """Everything that installing `words` (names or apt patterns) brings, without recommends.
@@ -94,16 +116,60 @@ class PrivateApt:
         )  # fmt: skip
         return parse_uris(done.stdout)
 
-    def download(self, words: Sequence[str], debs: Sequence[Deb]) -> Packages:
+    def download(
+        self, words: Sequence[str], debs: Sequence[Deb], report: Report = silent
+    ) -> Packages:
         """Bring what is missing of `debs` into the cache; apt checks their digests."""
-        if not all(_is_here(self._debs / deb.file, deb) for deb in debs):
-            self._apt("apt-get", "install", "--download-only", "--yes", *words,
-                      timeout_s=DOWNLOAD_S)  # fmt: skip
+        if self.missing(debs):
+            self._online(debs)
+            self._fetch(debs, ("apt-get", "install", "--download-only", "--yes", *words), report)
+        return self._whole(debs)
+
+    def download_exactly(self, debs: Sequence[Deb], report: Report = silent) -> Packages:
+        """Bring just these versions into the cache, whatever is newest. Raises StationError."""
+        if missing := self.missing(debs):
+            self._online(debs)
+            versions = [pinned(deb.file) for deb in missing]
+            self._fetch(missing, ("apt-get", "download", *versions), report)
+        return self._whole(debs)
+
+    def missing(self, debs: Sequence[Deb]) -> list[Deb]:
+        """Those that are not in the cache, or only in part."""
+        return [deb for deb in debs if not _is_here(self._debs / deb.file, deb)]
+
+    def _online(self, debs: Sequence[Deb]) -> None:
+        if self.offline:
+            missing = self.missing(debs)
+            raise StationError(
+                f"{len(missing)} packages are not in the cache, and the build is offline: "
+                f"{_some(deb.file for deb in missing)}.",
+                "Build once with the network, or bring the cache of a station that did.",
+            )
+
+    def _fetch(self, debs: Sequence[Deb], command: Sequence[str], report: Report) -> None:
+        total = sum(deb.size for deb in debs)
+
+        def share() -> float:
+            places = (self._debs, self._debs / "partial")
+            return sum(size_of(place / deb.file) for deb in debs for place in places) / total
+
+        with watched(report, FETCHING, share):
+            done = self._apt(*command, timeout_s=DOWNLOAD_S, check=False, cwd=self._debs)
+        if gone := parse_gone(done.stderr):
+            raise StationError(
+                f"Debian's archive no longer has {_some(gone)}.",
+                "Build without the lock, or bring the cache of the station that made it.",
+            )
+        if done.code != 0:
+            raise CommandError(f"Packages cannot be fetched:\n{_last_lines(done.stderr)}",
+                               "What has arrived is kept; build again to go on.")  # fmt: skip
+
+    def _whole(self, debs: Sequence[Deb]) -> Packages:
+        for deb in self.missing(debs):
+            raise StationError(
+                f"{deb.file} did not arrive whole.", "Is the disk full? Then build again."
+            )
         for deb in debs:
-            if not _is_here(self._debs / deb.file, deb):
-                raise StationError(
-                    f"{deb.file} did not arrive whole.", "Is the disk full? Then build again."
-                )
             os.utime(self._debs / deb.file)  # used now: the cache keeps it
         return Packages(tuple(debs), self._debs, self.sources)
 
@@ -111,9 +177,11 @@ class PrivateApt:
         """Every package name in the lists."""
         return self._apt("apt-cache", "pkgnames", timeout_s=RESOLVE_S).stdout.split()
 
-    def _apt(self, *words: str, timeout_s: float, check: bool = True) -> Finished:
+    def _apt(
+        self, *words: str, timeout_s: float, check: bool = True, cwd: Path | None = None
+    ) -> Finished:
         env = {"APT_CONFIG": str(self._config), "DEBIAN_FRONTEND": "noninteractive"}
-        return run(words, timeout_s=timeout_s, check=check, env=env)
+        return run(words, timeout_s=timeout_s, check=check, env=env, cwd=cwd)
 
     def _write_config(self, options: Iterable[str]) -> None:
         root = self._root
@@ -148,7 +216,7 @@ class PrivateApt:
         self._config.write_text("".join(f"{line};\n" for line in lines))
 
 
-def packages_of(recipe: Recipe, apt: PrivateApt) -> Packages:
+def packages_of(recipe: Recipe, apt: PrivateApt, report: Report = silent) -> Packages:
     """Resolve and download a recipe's packages. Raises ConfigError for an unknown name."""
     words = [*base_words(recipe.variant), *recipe.packages]
     try:
@@ -158,7 +226,7 @@ def packages_of(recipe: Recipe, apt: PrivateApt) -> Packages:
         if unknown:
             raise _unknown_package(recipe, unknown, apt) from error
         raise
-    return apt.download(words, debs)
+    return apt.download(words, debs, report)
 
 
 def base_words(variant: Variant) -> list[str]:
@@ -191,6 +259,18 @@ def parse_unknown(text: str) -> str:
     return (found[1] or found[2]) if found else ""
 
 
+def parse_gone(text: str) -> list[str]:
+    """`name version` of what apt was asked for and no longer finds."""
+    found = _GONE.findall(text)
+    return [f"{name} {version}" if name else unknown for version, name, unknown in found]
+
+
+def pinned(file: str) -> str:
+    """`name=version`, as apt takes it, from the name of a file in its cache."""
+    name, version, _ = file.split("_")
+    return f"{name}={version.replace('%3a', ':')}"
+
+
 def deb_epoch(start: bytes) -> int:
     """When a .deb was made, from the header of its first member (deb(5): an `ar` archive)."""
     header = start[_AR_START : _AR_START + _AR_MEMBER]
@@ -213,6 +293,18 @@ def _unknown_package(recipe: Recipe, name: str, apt: PrivateApt) -> ConfigError:
         f"Debian {recipe.suite} has no package “{name}” in {' '.join(recipe.components)}.",
         nearest(name, apt.names()), file=where, line=line, field="packages",
     )  # fmt: skip
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_AR_START + _AR_MEMBER)
+
+
+def _some(names: Iterable[str], most: int = 5) -> str:
+    """The first few, and how many more."""
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def _is_here(path: Path, deb: Deb) -> bool:

@@ -17,10 +17,12 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from provisioner import yaml_file
 from provisioner.errors import ConfigError, NotFoundError, nearest
-from provisioner.model.base import Model, Name, ShortText
+from provisioner.model.base import Model, Name, Sha256, ShortText
 from provisioner.model.release import Minimum, ReleaseKind
 
 RECIPE = "recipe.yaml"
+# Beside the recipes: licences of packages whose copyright file no program can read
+LICENCES = "licences.yaml"
 FILES = "files"
 INITRAMFS = "initramfs"
 MAX_DEPTH = 8
@@ -75,6 +77,20 @@ class Compression(Model):
     block_kib: int | None = Field(None, ge=4, le=1024)
 
 
+class PartWish(Model):
+    """Something that is no Debian package (see `release/parts.py`), by the name of its folder."""
+
+    name: Name
+    optional: bool = False
+    sha256: Sha256 | None = Field(None, description="of its files, when the recipe pins it")
+
+
+class LicenceTable(Model):
+    """licences.yaml: what a person read in a package's copyright file."""
+
+    licences: dict[PackageName, ShortText]
+
+
 class MinimumText(Model):
     """`Minimum`, of which an extending recipe may leave out a part."""
 
@@ -100,6 +116,7 @@ class RecipeText(Model):
     modules: Modules = Modules()
     units: Units = Units()
     compression: Compression = Compression()
+    parts: tuple[PartWish, ...] = ()
     licences: dict[PackageName, ShortText] = Field(default_factory=dict)
 
 
@@ -121,6 +138,7 @@ class Recipe(Model):
     units: Units
     level: int
     block_kib: int
+    parts: tuple[PartWish, ...]
     licences: dict[str, str]
     folders: tuple[Path, ...] = Field(exclude=True)
 
@@ -229,10 +247,20 @@ def _join(parent: dict[str, object], child: dict[str, object]) -> dict[str, obje
         if isinstance(old, dict) and isinstance(value, dict):
             joined[key] = _join(old, value)
         elif isinstance(old, tuple) and isinstance(value, tuple):
-            joined[key] = tuple(dict.fromkeys((*old, *value)))
+            joined[key] = _join_lists(old, value)
         else:
             joined[key] = value
     return joined
+
+
+def _join_lists(old: tuple[object, ...], new: tuple[object, ...]) -> tuple[object, ...]:
+    """The old ones, then those that are new; entries with a name replace that name's."""
+    joined = {_name_of(entry): entry for entry in old}
+    return tuple((joined | {_name_of(entry): entry for entry in new}).values())
+
+
+def _name_of(entry: object) -> object:
+    return entry["name"] if isinstance(entry, dict) else entry
 
 
 def _complete(text: RecipeText, folders: tuple[Path, ...]) -> Recipe:
@@ -251,7 +279,13 @@ def _complete(text: RecipeText, folders: tuple[Path, ...]) -> Recipe:
         keep=("**",), drop=text.modules.drop)  # fmt: skip
     whole["level"] = text.compression.level or 15
     whole["block_kib"] = text.compression.block_kib or 128
+    whole["licences"] = {**_licence_table(folder.parent), **text.licences}
     return Recipe(**whole, folders=folders)
+
+
+def _licence_table(images: Path) -> dict[str, str]:
+    path = images / LICENCES
+    return yaml_file.load(path, LicenceTable).licences if path.is_file() else {}
 
 
 def _fail(folder: Path, field: str, message: str, hint: str) -> None:

@@ -33,7 +33,9 @@ REMOVED = (
     "etc/apt/apt.conf.d/99mmdebstrap",
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
     "etc/.pwd.lock",
-    "etc/resolv.conf",  # the station's, copied by mmdebstrap
+    "etc/brlapi.key",  # made by chance when brltty is installed: the same on all machines
+    "etc/hostname",  # the station's, copied by mmdebstrap, as
+    "etc/resolv.conf",  # is this
     "root/.*_history",
     "var/cache/ldconfig/aux-cache",
     "var/lib/dbus/machine-id",

@@ -22,6 +22,7 @@ FLOORS = (
     ("workshop",),
     ("stages", "fleet", "checks"),
     ("agent",),
+    ("education",),
     ("netboot", "swarm", "store", "release"),
     ("model",),
     (
@@ -34,6 +35,7 @@ FLOORS = (
         "settings",
         "errors",
         "asset_tag",
+        "pupil",
     ),
 )
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
@@ -57,6 +59,8 @@ HOMES = {
     "click": {"cli"},
     "weasyprint": {"documents.pdf"},
     "segno": {"documents.qr"},
+    "libzim": {"education.zim"},
+    "sqlite3": {"education.kolibri", "education.kinds"},
 }
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -102,6 +106,15 @@ def test_agent_needs_only_what_the_live_environment_has(path: Path) -> None:
             assert inner.startswith(AGENT_MAY) or inner == "provisioner", name
         else:
             assert top in AGENT_LIBRARIES or _is_standard(top), f"{module(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("pupil/*.py")), ids=module)
+def test_what_runs_on_a_pupils_pc_needs_pythons_own_library_only(path: Path) -> None:
+    for name in imports(path):
+        top = name.split(".")[0]
+        inner = name.removeprefix("provisioner.")
+        ours = inner.startswith(("pupil", "errors.", "run."))
+        assert ours if top == "provisioner" else _is_standard(top), f"{module(path)}: {name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)

@@ -34,6 +34,7 @@ from provisioner.netboot.publish import publish_live
 from provisioner.netboot.settings import DhcpMode, NetbootSettings
 from provisioner.release.build import ensure_release
 from provisioner.release.catalog import Catalog
+from provisioner.release.materials import Wishes
 from provisioner.run import run, start
 from provisioner.secret_file import secret_file
 from provisioner.settings import load_settings
@@ -111,7 +112,7 @@ def live() -> tuple[Catalog, PrivateKey]:
     catalog = Catalog(base / "releases")
     ensure_release(
         settings.images_dir / "live", catalog=catalog, key=key, cache=settings.cache_dir,
-        mirror=settings.mirror, report=lambda _step, _fraction: None,
+        wishes=Wishes(mirror=settings.mirror), report=lambda _step, _fraction: None,
     )  # fmt: skip
     return catalog, key
 

@@ -16,11 +16,12 @@ from provisioner.api import reading
 from provisioner.api.auth import doorkeeper_of
 from provisioner.api.operator import make_operator_app
 from provisioner.cli import cli
-from provisioner.cli.output import printable, size
+from provisioner.cli.output import bar, printable, size
 from provisioner.doctor import Finding, Level
 from provisioner.lifecycle import Milestone, Verb
 from provisioner.model.hardware import Smbios
 from provisioner.model.record import Problem
+from provisioner.model.release import Component
 from provisioner.release import chunking
 from provisioner.release.manifest import list_files, write_manifest
 from provisioner.web import login_link
@@ -48,9 +49,9 @@ def test_help_reads_like_the_job() -> None:
                         "Run the workshop", "Look after machines",
                         "Try it without hardware"]  # fmt: skip
     names = re.findall(r"^  ([a-z][\w-]*)  ", text, re.MULTILINE)
-    assert names == ["doctor", "settings", "completion", "image", "school", "serve", "dashboard",
-                     "batch", "machine", "verify", "hand-over", "label", "certificate", "events",
-                     "lab"]  # fmt: skip
+    assert names == ["doctor", "settings", "completion", "image", "school", "app", "pack", "serve",
+                     "dashboard", "batch", "machine", "verify", "hand-over", "label",
+                     "certificate", "events", "lab"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", list(commands(cli)), ids=" ".join)
@@ -290,3 +291,32 @@ def test_what_an_update_costs(terminal: Terminal, station: Station) -> None:
     assert 0 < terminal.json(*words)["patch_bytes"] < before["missing_bytes"]
     assert "noted pieces" in terminal.run("image", "verify", "lab@2026.2").stdout
     terminal.run("image", "delta", "lab@2026.1", "education", code=1)
+
+
+def test_what_changed_between_two_releases(terminal: Terminal, station: Station) -> None:
+    for number, version in ((1, "2.3-1"), (2, "2.3-2")):
+        with station.catalog.building() as folder:
+            (folder / "system.squashfs").write_bytes(b"x" * number)
+            part = Component(name="acl", version=version, licence="GPL-2")
+            manifest = factories.make_manifest("lab").model_copy(
+                update={
+                    "version": f"2026.{number}", "number": number,
+                    "files": list_files(folder), "components": (part,),
+                }
+            )  # fmt: skip
+            write_manifest(folder, manifest, station.key)
+            station.catalog.publish(folder, manifest)
+    found = terminal.json("image", "diff", "lab@2026.1", "lab@2026.2")
+    (change,) = found["changes"]
+    assert (change["name"], change["old"], change["new"]) == ("acl", "2.3-1", "2.3-2")
+    shown = terminal.run("image", "diff", "lab@2026.1", "lab@2026.2").stdout
+    assert "acl\tchanged\t2.3-1\t2.3-2" in shown
+    assert "system.squashfs" in shown
+    assert "lock" in terminal.run("image", "build", "lab", "--locked", "lab@2026.1", code=1).stderr
+    terminal.run("image", "diff", "lab@2026.1", "none", code=1)
+
+
+def test_a_bar() -> None:
+    assert [bar(share, 4) for share in (0, 0.5, 1, 7)] == [
+        "[----]   0%", "[##--]  50%", "[####] 100%", "[####] 100%",
+    ]  # fmt: skip

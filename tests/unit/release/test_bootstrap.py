@@ -74,5 +74,5 @@ def test_a_damaged_file_in_the_cache_is_found_and_removed(
     (tmp_path / FILES[0]).write_bytes(b"!<arch>\n")
     packages = resolved(FILES[0], folder=tmp_path)
     with pytest.raises(StationError, match="damaged"):
-        ensure_tree(TreePlan("minbase", "trixie", ("acl",)), packages, (), Cache(tmp_path / "c"))
+        ensure_tree(TreePlan("minbase", "trixie"), packages, Cache(tmp_path / "c"))
     assert not (tmp_path / FILES[0]).exists()

@@ -16,6 +16,7 @@ from provisioner.release import build
 from provisioner.release.build import Made, build_release, ensure_release
 from provisioner.release.catalog import Catalog
 from provisioner.release.chunking import verify_chunk_map
+from provisioner.release.materials import Materials
 from provisioner.release.recipe import Recipe
 from tests.unit.release.conftest import BASE, WriteRecipe
 
@@ -58,8 +59,8 @@ class Bench:
 def bench(
     tmp_path: Path, write_recipe: WriteRecipe, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> Bench:
-    def gather(recipe: Recipe, *_: Any) -> build.Materials:
-        return build.Materials(recipe, None, tmp_path, NoLoaders(), 5)  # type: ignore[arg-type]
+    def gather(recipe: Recipe, *_: Any) -> Materials:
+        return Materials(recipe, None, tmp_path, NoLoaders(), 5)  # type: ignore[arg-type]
 
     monkeypatch.setattr(build, "gather", gather)
     monkeypatch.setattr(build, "unpack", lambda _archive, into: into.mkdir())
