@@ -11,7 +11,7 @@ BENCH ?=
 RECIPE ?= education
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages lab image image-test check types unit test trouble \
+.PHONY: help setup packages test-packages bench-packages lab image image-test check types unit test trouble \
 	integration web vm faults bench samples format clean
 
 help: ## what can be made
@@ -24,6 +24,9 @@ packages:
 
 test-packages:
 	@sh .ci/packages tests/packages.txt
+
+bench-packages:
+	@sh .ci/packages tests/bench/packages.txt
 
 $(VENV)/.ready: pyproject.toml
 	python3 -m venv $(VENV)
@@ -53,11 +56,10 @@ types:
 unit:
 	$(PY) -m pytest --quiet --numprocesses=2 tests/unit
 
-test: setup test-packages check ## everything but the long tests
+test: setup test-packages bench-packages check ## everything but the long tests
 	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm
 
-trouble: setup test-packages ## the long tests: the whole of `make lab`, as a newcomer runs it
-	@sh .ci/packages tests/bench/packages.txt
+trouble: setup test-packages bench-packages ## the long tests: `make lab`, as a newcomer runs it
 	$(PY) -m pytest --durations=20 -m long --ignore=tests/vm/faults \
 		tests/integration tests/web tests/vm
 
@@ -70,8 +72,7 @@ integration web vm: setup test-packages ## one kind of test
 samples: $(VENV)/.ready ## make the sample documents of docs/samples again; look at them afterwards
 	$(PY) -m tests.paper_factory docs/samples
 
-bench: setup ## all benchmarks beside other systems (RESULTS=file BENCH="--only disk")
-	@sh .ci/packages tests/bench/packages.txt
+bench: setup bench-packages ## all benchmarks beside other systems (RESULTS=file BENCH="--only disk")
 	$(PY) -W ignore -m tests.bench $(BENCH) $(if $(RESULTS),--results $(RESULTS))
 
 format: $(VENV)/.ready ## bring the code into the house's form

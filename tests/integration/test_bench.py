@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.bench import pairs
 from tests.bench.goals import SECTIONS, goals
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.long,  # not seen to its end yet on a quiet computer
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for namespaces and mounts"),
 ]
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,8 @@ def test_trouble_does_not_stop_late_machines(results: Results) -> None:
 
 def test_every_system_wrote_the_disk(results: Results) -> None:
     alone, *rows = results["disk"]
-    assert alone["random_64k_rate"] < alone["sequential_rate"] <= alone["rate"] * 1.2
+    # a short stretch profits from what the disk may be behind (slow_disk.BEHIND_S)
+    assert alone["random_64k_rate"] < alone["sequential_rate"] <= alone["rate"] * 1.4
     written = {(row["layout"], row["system"]): row["bytes_written"] for row in rows}
     assert len(written) == 7
     for row in rows:
@@ -94,6 +95,10 @@ def test_updates_fetch_less_than_the_image(results: Results) -> None:
     for name, row in rows.items():
         assert 0 <= row["bytes"] < row["image_bytes"], name
     assert rows["patch"]["machine_seconds"] > 0
+    if pairs.available(pairs.ONE_PACKAGE):  # else the archive has one version of it today
+        patch = rows["patch"]
+        assert patch["bytes"] <= 1.2 * patch["package_bytes"] + 0.01 * patch["image_bytes"]
+        assert patch["bytes"] < rows["rsync -z"]["bytes"]
 
 
 def test_the_tables_are_made_from_the_file(results: Results, folder: Path) -> None:
