@@ -11,8 +11,8 @@ BENCH ?=
 RECIPE ?= education
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages bench-packages lab image image-test check types unit test trouble \
-	integration web vm faults bench samples format clean
+.PHONY: help setup packages test-packages bench-packages lab image image-test check types unit \
+	test trouble integration web vm faults bench samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
