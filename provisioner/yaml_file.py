@@ -7,6 +7,7 @@ closed: duplicate keys are an error, and no tag can construct anything but plain
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from pathlib import Path
@@ -21,6 +22,7 @@ from provisioner.errors import ConfigError, nearest
 M = TypeVar("M", bound=BaseModel)
 Loc = tuple[int | str, ...]
 MAX_BYTES = 1024 * 1024
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 def load(path: Path, model: type[M]) -> M:
@@ -126,6 +128,12 @@ def _explain(
     if first["type"] == "extra_forbidden":
         return ConfigError(
             "Unknown key.", nearest(str(loc[-1]), _keys_at(model, loc[:-1])),
+            file=path, line=line, field=field,
+        )  # fmt: skip
+    if first["type"] in ("enum", "literal_error"):
+        known = _QUOTED.findall(first.get("ctx", {}).get("expected", ""))
+        return ConfigError(
+            f"“{first['input']}” is not known here.", nearest(str(first["input"]), known),
             file=path, line=line, field=field,
         )  # fmt: skip
     message = first["msg"].removeprefix("Value error, ").rstrip(".") + "."

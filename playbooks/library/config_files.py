@@ -19,9 +19,9 @@ DOCUMENTATION = r"""
 module: config_files
 short_description: Lay out several configuration files at once
 description:
-  - Each file has exactly this content and mode and belongs to root, or is exactly this link.
-    Missing folders are made. Files are replaced whole, so that a power cut leaves the old or
-    the new one. Check mode and diff mode are supported.
+  - Each file has exactly this content and mode and belongs to root, or is exactly this link, or
+    is not there. Missing folders are made, and empty ones stay. Files are replaced whole, so that
+    a power cut leaves the old or the new one. Check mode and diff mode are supported.
 options:
   files:
     description: The files.
@@ -32,7 +32,9 @@ options:
       path: {description: Absolute path., type: str, required: true}
       content: {description: The whole text of the file., type: str}
       link: {description: What a symbolic link points to., type: str}
+      absent: {description: The file shall not be there., type: bool, default: false}
       mode: {description: "Permissions in octal, for example 0644.", type: str, default: "0644"}
+      group: {description: The number of the group that it belongs to., type: int, default: 0}
 author: Classroom Provisioner
 """
 
@@ -67,19 +69,24 @@ def read_text(path: Path) -> str | None:
 def is_so(entry: dict[str, Any]) -> bool:
     """Whether a file is as wanted, in content, kind, mode and owner."""
     path = Path(entry["path"])
+    if entry["absent"]:
+        return not path.is_symlink() and not path.exists()
     if entry["link"] is not None:
         return read_link(path) == entry["link"]
     if read_text(path) != entry["content"]:
         return False
     status = path.lstat()
     return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (
-        int(entry["mode"], 8), 0, 0,
+        int(entry["mode"], 8), 0, entry["group"],
     )  # fmt: skip
 
 
 def make_so(entry: dict[str, Any]) -> None:
     """Write aside, then move into place. A link to a file is replaced, not followed."""
     path = Path(entry["path"])
+    if entry["absent"]:
+        path.unlink()
+        return
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     if entry["link"] is not None:
@@ -88,7 +95,7 @@ def make_so(entry: dict[str, Any]) -> None:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(entry["content"])
-            os.fchown(file.fileno(), 0, 0)
+            os.fchown(file.fileno(), 0, entry["group"])
             os.fchmod(file.fileno(), int(entry["mode"], 8))
             file.flush()
             os.fsync(file.fileno())
@@ -101,7 +108,7 @@ def difference(entry: dict[str, Any]) -> dict[str, str]:
         "before_header": str(path),
         "after_header": str(path),
         "before": read_link(path) or read_text(path) or "",
-        "after": entry["link"] or entry["content"],
+        "after": entry["link"] or entry["content"] or "",
     }
 
 
@@ -110,13 +117,15 @@ def main() -> None:
         "path": {"type": "str", "required": True},
         "content": {"type": "str"},
         "link": {"type": "str"},
+        "absent": {"type": "bool", "default": False},
         "mode": {"type": "str", "default": "0644"},
+        "group": {"type": "int", "default": 0},
     }
     module = AnsibleModule(
         argument_spec={
             "files": {
                 "type": "list", "elements": "dict", "required": True, "options": options,
-                "required_one_of": [("content", "link")],
+                "required_one_of": [("content", "link", "absent")],
                 "mutually_exclusive": [("content", "link")],
             }
         },

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
-from provisioner.model.base import Model, Sha256, ShortText
+from provisioner.fleet.facts import wifi_file
+from provisioner.fleet.parts import finds_by_name, parts_of
+from provisioner.model.base import Model, Name, Sha256, ShortText
+from provisioner.model.classroom import Aid, Homes, Hours, InputMethod, Printer, Proxy
 from provisioner.model.release import ReleaseId
 from provisioner.model.school import (
     PUPIL_UID,
@@ -15,8 +19,10 @@ from provisioner.model.school import (
     Locale,
     Login,
     School,
+    SeatRole,
     TimeServer,
 )
+from provisioner.model.wish import PackWish
 
 
 class PromisedAccount(Model):
@@ -42,6 +48,36 @@ class Promises(Model):
     time_servers: tuple[TimeServer, ...]
     release: ReleaseId
     ssh_host_keys: tuple[ShortText, ...]
+    school: Name
+    seat: ShortText
+    role: SeatRole
+    homes: Homes
+    input_method: InputMethod
+    auto_login: bool
+    sponsor_zh: ShortText = ""
+    accessibility: tuple[Aid, ...] = ()
+    packs: tuple[PackWish, ...] = ()
+    serves_courseware: bool = False
+    start_page: bool = False
+    fixed_address: ShortText = ""
+    finds_by_name: bool = False
+    proxy: Proxy | None = None
+    wifi_file: ShortText = ""
+    printer: Printer | None = None
+    hours: Hours | None = None
+    control: bool = False
+    rescue: bool = False
+    site_cache: bool = True
+
+    @property
+    def pupil(self) -> PromisedAccount:
+        """The pupils' account."""
+        return self.accounts[-1]
+
+    @property
+    def teacher(self) -> PromisedAccount:
+        """The teacher's account."""
+        return self.accounts[0]
 
 
 def promises_for(
@@ -74,4 +110,34 @@ def promises_for(
         time_servers=(*station_time_servers, *settings.ntp),
         release=release,
         ssh_host_keys=tuple(" ".join(key.split()[:2]) for key in ssh_host_keys),
+        **_wishes(school, seat),
     )
+
+
+def _wishes(school: School, number: int) -> dict[str, Any]:
+    """What only some schools ask for."""
+    settings, seat = school.settings, school.seat(number)
+    network, desk = settings.network, settings.teacher_desk
+    at_desk = seat.role is SeatRole.TEACHER
+    return {
+        "school": school.id,
+        "seat": seat.name,
+        "role": seat.role,
+        "homes": settings.homes,
+        "input_method": settings.input_method,
+        "auto_login": settings.accounts.auto_login and not at_desk,
+        "sponsor_zh": settings.sponsor.zh if settings.sponsor else "",
+        "accessibility": settings.accessibility,
+        "packs": settings.packs,
+        "serves_courseware": desk.courseware and at_desk,
+        "start_page": "courseware" in parts_of(settings, seat),
+        "fixed_address": network.fixed.address(number) if network.fixed else "",
+        "finds_by_name": finds_by_name(school),
+        "proxy": network.proxy,
+        "wifi_file": wifi_file(network.wifi.name) if network.wifi else "",
+        "printer": settings.printer,
+        "hours": settings.hours,
+        "control": desk.control,
+        "rescue": desk.rescue and at_desk,
+        "site_cache": desk.site_cache or not at_desk,
+    }

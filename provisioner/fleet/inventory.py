@@ -7,21 +7,15 @@ is marked unsafe in the way that Ansible's JSON inventories know.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provisioner.errors import ConfigError
+from provisioner.fleet.facts import machine_facts, school_facts
 from provisioner.fleet.hosts import GROUPS
 from provisioner.model.base import Model, ShortText
-from provisioner.model.school import (
-    PUPIL_UID,
-    TEACHER_UID,
-    School,
-    SeatedMachine,
-    TimeServer,
-)
+from provisioner.model.school import School, SeatedMachine, TimeServer
 
 ADMINISTRATOR = "root"
 
@@ -55,7 +49,7 @@ def inventory_for(
         seat = school.seat(machine.seat)
         hosts = children[group_of[seat.role]]["hosts"]
         hosts[machine.asset_tag] = {**seat.variables, **_host(school, machine, local)}
-    facts = as_data({"school": _school_facts(school), "station": station.model_dump()})
+    facts = as_data({"school": school_facts(school), "station": station.model_dump()})
     return {"all": {"vars": {**given.get("all", {}), **facts}, "children": children}}
 
 
@@ -71,13 +65,6 @@ def as_data(value: Any) -> Any:
 
 
 def _host(school: School, machine: SeatedMachine, local: bool) -> dict[str, Any]:
-    seat = school.seat(machine.seat)
-    facts = {
-        "asset_tag": machine.asset_tag,
-        "seat": seat.name,
-        "role": seat.role.value,
-        "hostname": seat.hostname,
-    }
     way = (
         {"ansible_connection": "local"}
         if local
@@ -87,20 +74,7 @@ def _host(school: School, machine: SeatedMachine, local: bool) -> dict[str, Any]
             "ansible_user": ADMINISTRATOR,
         }
     )
-    return {"machine": as_data(facts), **way}
-
-
-def _school_facts(school: School) -> dict[str, Any]:
-    """`school.yml` as the roles read it, with what only the program knows."""
-    facts = school.settings.model_dump(mode="json")
-    facts["id"] = school.id
-    facts["accounts"]["teacher"]["uid"] = TEACHER_UID
-    facts["accounts"]["pupil"]["uid"] = PUPIL_UID
-    if school.settings.wallpaper:
-        picture = school.folder / school.settings.wallpaper
-        facts["wallpaper"] = str(picture.resolve())
-        facts["wallpaper_sha256"] = hashlib.sha256(picture.read_bytes()).hexdigest()
-    return facts
+    return {"machine": as_data(machine_facts(school, machine)), **way}
 
 
 def _no_doubles(machines: Sequence[SeatedMachine]) -> None:

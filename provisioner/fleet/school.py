@@ -117,6 +117,7 @@ def _unknown_values(settings: SchoolSettings, folder: Path) -> Iterator[ConfigEr
     layouts = keyboards()
     variants = layouts.get(keyboard.layout, ())
     wanted: list[tuple[tuple[str, ...], str, Iterable[str], str]] = [
+        (("province",), settings.province, provinces(), "province"),
         (("time_zone",), settings.time_zone, time_zones(), "time zone"),
         (("language",), settings.language, locales(), "language"),
         (("keyboard", "layout"), keyboard.layout, layouts, "keyboard layout"),
@@ -130,12 +131,21 @@ def _unknown_values(settings: SchoolSettings, folder: Path) -> Iterator[ConfigEr
                 f"“{value}” is no {what} that we know.", nearest(value, known),
                 file=path, line=lines.get(loc), field=".".join(loc),
             )  # fmt: skip
-    if settings.wallpaper and not (folder / settings.wallpaper).is_file():
-        yield ConfigError(
-            f"There is no file “{settings.wallpaper}” beside it.",
-            "Put the image into this folder, or take the line out.",
-            file=path, line=lines.get(("wallpaper",)), field="wallpaper",
-        )  # fmt: skip
+    for loc, picture in _pictures(settings):
+        if not (folder / picture).is_file():
+            yield ConfigError(
+                f"There is no file “{picture}” beside it.",
+                "Put the image into this folder, or take the line out.",
+                file=path, line=lines.get(loc), field=".".join(loc),
+            )  # fmt: skip
+
+
+def _pictures(settings: SchoolSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Files of the school's folder that its settings name."""
+    if settings.wallpaper:
+        yield ("wallpaper",), settings.wallpaper
+    if settings.sponsor and settings.sponsor.logo:
+        yield ("sponsor", "logo"), settings.sponsor.logo
 
 
 def _seat_problems(
@@ -186,7 +196,7 @@ def _group_vars_problems(folder: Path) -> Iterator[ConfigError]:
 
 def _strangers(folder: Path, settings: SchoolSettings | None) -> Iterator[ConfigError]:
     """A misspelt file name would otherwise pass silently."""
-    known = {*PARTS, settings.wallpaper} if settings else set(PARTS)
+    known = {*PARTS, *(name for _, name in _pictures(settings))} if settings else set(PARTS)
     for path in sorted(folder.iterdir()):
         is_image = path.suffix in (".png", ".jpg")
         if path.name not in known and not path.name.startswith(".") and not is_image:
@@ -208,6 +218,14 @@ def time_zones() -> frozenset[str]:
 def locales() -> frozenset[str]:
     """The languages, as locales in UTF-8, that a machine can be given."""
     return frozenset(_known_lines("locales.txt"))
+
+
+@cache
+def provinces() -> frozenset[str]:
+    """China's provinces, municipalities and regions, in English and in Chinese."""
+    return frozenset(
+        name.strip() for row in _known_lines("provinces.txt") for name in row.split("\t")
+    )
 
 
 @cache

@@ -28,7 +28,7 @@ from provisioner.workshop.station import STATION_KEY
 
 Report = Callable[[str, float], None]
 RECIPES = ("live", "lab")
-SCHOOL = "high-pasture"
+SCHOOL = "first-room"
 
 
 class VirtualWorkshop:

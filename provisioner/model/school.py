@@ -17,6 +17,18 @@ from pydantic import Field, IPvAnyAddress, StringConstraints, field_validator, m
 
 from provisioner.errors import NotFoundError
 from provisioner.model.base import Model, Name, ShortText
+from provisioner.model.classroom import (
+    Aid,
+    Contest,
+    Homes,
+    Hours,
+    InputMethod,
+    Line,
+    Network,
+    Printer,
+    Sponsor,
+    TeacherDesk,
+)
 from provisioner.model.wish import PackWish
 
 Locale = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3}_[A-Z]{2}|C)\.UTF-8$")]
@@ -103,6 +115,7 @@ class Accounts(Model):
 
     teacher: Account
     pupil: Account
+    auto_login: bool = Field(False, description="open the pupil's desktop when a machine starts")
 
     @model_validator(mode="after")
     def _two_logins(self) -> Accounts:
@@ -130,6 +143,16 @@ class SchoolSettings(Model):
     packs: tuple[PackWish, ...] = Field(
         (), max_length=100, description="courseware that its teacher's machine serves"
     )
+    input_method: InputMethod = InputMethod.NONE
+    homes: Homes = Field(Homes.KEPT, description="what becomes of what pupils save")
+    sponsor: Sponsor | None = None
+    network: Network = Network()
+    hours: Hours | None = None
+    line: Line = Line()
+    accessibility: tuple[Aid, ...] = Field((), max_length=len(Aid))
+    printer: Printer | None = None
+    teacher_desk: TeacherDesk = TeacherDesk()
+    contest: Contest | None = None
 
     @field_validator("hostname")
     @classmethod
@@ -137,6 +160,13 @@ class SchoolSettings(Model):
         if pattern.count(SEAT_PLACEHOLDER) != 1:
             raise ValueError(f"must hold {SEAT_PLACEHOLDER} once, so that each machine has its own")
         return pattern
+
+    @model_validator(mode="after")
+    def _addresses_for_all(self) -> SchoolSettings:
+        if self.network.fixed:
+            for problem in self.network.fixed.problems(self.seats.teachers + self.seats.pupils):
+                raise ValueError(f"network.fixed: {problem}")
+        return self
 
     @field_validator("wallpaper")
     @classmethod

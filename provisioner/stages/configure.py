@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from provisioner.fleet.difference import note_configured
 from provisioner.fleet.inventory import StationFacts, inventory_for
 from provisioner.fleet.vault import Vault
 from provisioner.model.base import Model, Name, Sha256, ShortText
@@ -106,7 +107,7 @@ def configure_machine(
             if unproved(recaps[-1], hosts):
                 break
     counts = [_counts(recap.hosts.get(machine.asset_tag)) for recap in recaps]
-    return ConfigureEvidence(
+    evidence = ConfigureEvidence(
         school=school.id,
         seat=seat.name,
         hostname=seat.hostname,
@@ -115,6 +116,9 @@ def configure_machine(
         again=counts[1] if len(counts) > 1 else None,
         problems=tuple(reason for recap in recaps for reason in unproved(recap, hosts)),
     )
+    if not judge_configure(evidence, school=school.id, revision=begun_with):
+        note_configured(school, machine.asset_tag, seat.name, begun_with, folder)
+    return evidence
 
 
 def judge_configure(evidence: ConfigureEvidence, *, school: str, revision: str) -> list[str]:

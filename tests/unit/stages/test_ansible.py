@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -149,11 +150,14 @@ def event(kind: str, **data: Any) -> dict[str, Any]:
 
 
 def test_tasks_of_all_roles_are_counted() -> None:
+    """Those of parts that only some schools ask for come on top, when they come."""
+    site = (PLAYBOOKS / "site.yml").read_text()
+    roles = re.findall(r"- role: (\w+)", site)
     listed = sum(
-        text.count("\n- name:") for path in PLAYBOOKS.glob("roles/*/tasks/main.yml")
-        if (text := path.read_text())
+        (PLAYBOOKS / f"roles/{role}/tasks/main.yml").read_text().count("\n- name:")
+        for role in roles
     )  # fmt: skip
-    assert count_tasks(PLAYBOOKS / "site.yml") == listed > 0
+    assert count_tasks(PLAYBOOKS / "site.yml") == listed + site.count("\n    - name:") > listed > 0
 
 
 def test_what_outlives_a_run_that_was_given_up_is_ended(tmp_path: Path) -> None:

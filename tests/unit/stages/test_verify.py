@@ -111,7 +111,8 @@ def test_a_process_that_does_nothing_proves_nothing(
     (folder / "results.jsonl").write_text(ALL_PASSED[0].model_dump_json())  # of an earlier run
     monkeypatch.setattr(verify, "run", lambda words, **_: Finished(tuple(words), 0, "", ""))
     found = visit(promises, tmp_path)
-    assert len(judge_verify(found, expected_checks(promises))) == len(CATALOG)
+    expected = expected_checks(promises)
+    assert len(judge_verify(found, expected)) == len(expected) > 20
 
 
 @pytest.mark.parametrize(

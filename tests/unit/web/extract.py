@@ -51,6 +51,8 @@ def tasks_of_playbooks() -> Iterator[str]:
         if path.parent.name in ("tasks", "handlers"):
             tasks, _ = yaml_file.load_plain(path)
             yield from (task["name"] for task in tasks)
+    plays, _ = yaml_file.load_plain(PACKAGE.parent / "playbooks/site.yml")
+    yield from (task["name"] for play in plays for task in play["tasks"])
 
 
 def checked_parts() -> set[str]:

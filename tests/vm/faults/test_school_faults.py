@@ -86,7 +86,7 @@ class Classroom:
 
 
 def made(folder: Path, target: Target | None = None) -> Classroom:
-    school = load_school(ROOT / "inventories/new-shoots")
+    school = load_school(ROOT / "inventories/first-room")
     address = target.address if target else "127.0.0.9"
     key, known_hosts = folder / "key", folder / "known_hosts"
     if target:
