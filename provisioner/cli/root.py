@@ -8,12 +8,14 @@ import click
 
 from provisioner.cli import (
     batch,
+    bundle,
     certificate,
     events,
     image,
     label,
     machine,
     path,
+    renew,
     school,
     setup,
     station,
@@ -45,4 +47,5 @@ cli.chapter("Make what machines get", image.group, school.group)
 cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group)
 cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
             label.label, certificate.group, events.events)  # fmt: skip
+cli.chapter("Look after schools", renew.renew, bundle.group)
 cli.chapter("Try it without hardware", station.lab)
