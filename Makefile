@@ -9,10 +9,12 @@ SUMMARY ?=
 RESULTS ?=
 BENCH ?=
 RECIPE ?= education
+POINTS ?= 1000
+LIVE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages test-packages bench-packages lab image image-test check types unit \
-	test trouble integration web vm faults bench samples format clean
+	test trouble integration web vm faults powercuts bench samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +67,10 @@ trouble: setup test-packages bench-packages ## the long tests: `make lab`, as a 
 
 faults: setup test-packages ## break everything on purpose; a success that is none fails (RESULTS=file)
 	RESULTS=$(RESULTS) $(PY) -m pytest tests/vm/faults
+
+powercuts: setup test-packages ## cut an imaging's and a renewal's power (RESULTS=file POINTS=1000)
+	$(PY) -W ignore -m tests.powercuts --points $(POINTS) $(if $(LIVE),--live $(LIVE)) \
+		$(if $(RESULTS),--results $(RESULTS))
 
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 tests/$@

@@ -52,6 +52,7 @@ class Place(StrEnum):
     MACHINE_LIVE = "live environment"
     STATION = "station"
     STATION_TO_INSTALLED = "station, over SSH to the installed system"
+    MACHINE_INSTALLED = "installed system"
     PERSON = "person"
 
 
@@ -61,7 +62,8 @@ class Stage:
 
     `needs` must have been proved before it starts; `holds` is what can still be proved while
     it runs and if it fails; `gives` is what it proves. A stage that only `looks` changes nothing
-    on the machine, so what was proved before stands until it finds otherwise.
+    on the machine, so what was proved before stands until it finds otherwise. One that works
+    `beside` what is proved leaves it as it is until the new has been proved in its place.
     """
 
     verb: Verb
@@ -71,6 +73,7 @@ class Stage:
     place: Place
     destroys: bool = False
     looks: bool = False
+    beside: bool = False
 
 
 _M, _P = Milestone, Place
@@ -88,9 +91,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(Verb.VERIFY,    _M.CONFIGURED,  _M.CONFIGURED, _M.VERIFIED,    _P.STATION_TO_INSTALLED,
           looks=True),
     Stage(Verb.HAND_OVER, _M.VERIFIED,    _M.VERIFIED,   _M.HANDED_OVER, _P.PERSON),
-    # In service. Renewing puts a new release beside the old one and comes back to the path
-    # at "imaged"; retiring ends it.
-    Stage(Verb.RENEW,     _M.HANDED_OVER, _M.WIPED,      _M.IMAGED,      _P.STATION_TO_INSTALLED),
+    # In service. Renewing puts a new release beside the old one, and the machine itself goes over
+    # to it only when it is configured and checked; retiring ends it.
+    Stage(Verb.RENEW,     _M.HANDED_OVER, _M.HANDED_OVER, _M.HANDED_OVER, _P.MACHINE_INSTALLED,
+          beside=True),
     Stage(Verb.RETIRE,    _M.DISCOVERED,  _M.DISCOVERED, _M.RETIRED,     _P.PERSON),
 )
 # fmt: on
@@ -133,7 +137,8 @@ def may_start(verb: Verb, milestone: Milestone) -> bool:
 
 def while_running(verb: Verb, milestone: Milestone) -> Milestone:
     """What can still be proved once `verb` has started on a machine at `milestone`."""
-    return milestone if stage(verb).looks else _at_most(milestone, stage(verb).holds)
+    row = stage(verb)
+    return milestone if row.looks or row.beside else _at_most(milestone, row.holds)
 
 
 def when_proved(verb: Verb, milestone: Milestone) -> Milestone:

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         "", pattern=r"^[ -~]*$", description="added to the kernel's command line on machines"
     )
     mirror: str = Field("", description="Debian mirror; empty means the station's own apt sources")
+    field_poll_s: float = Field(
+        300.0, ge=1, le=3600, description="seconds between two words from a machine in its school"
+    )
     serve_time: bool = Field(True, description="answer NTP, for machines with a dead clock battery")
 
     @property

@@ -17,6 +17,7 @@ from provisioner.agent.surroundings import Home
 from provisioner.agent.text import clean
 from provisioner.errors import StationError, UnreachableError, UntrustedError
 from provisioner.model.hardware import Hardware
+from provisioner.model.health import Health
 from provisioner.model.record import Record
 from provisioner.model.signed import MAX_ENVELOPE_BYTES, open_envelope
 from provisioner.model.wire import (
@@ -63,8 +64,10 @@ class StationClient:
             RegisterRequest(counter=self._counter.next(), hardware=hardware, boot=boot),
         )
 
-    def poll(self, progress: Progress | None) -> Reply:
-        return self._ask("poll", PollRequest(counter=self._counter.next(), progress=progress))
+    def poll(self, progress: Progress | None, health: Health | None = None) -> Reply:
+        return self._ask(
+            "poll", PollRequest(counter=self._counter.next(), progress=progress, health=health)
+        )
 
     def record(self, record: Record) -> Reply:
         return self._ask("record", RecordRequest(counter=self._counter.next(), record=record))

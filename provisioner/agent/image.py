@@ -46,7 +46,7 @@ from provisioner.model.release import (
     LOADER_CORE_IMG,
     MANIFEST,
 )
-from provisioner.release.grubcfg import GRUB_CFG, installed_grub_cfg
+from provisioner.release.grubcfg import first_boot_files
 from provisioner.swarm.choose import ReleaseCarrier, choose_carrier
 from provisioner.swarm.fetch import HttpCarrier, SocketOption, Waiting
 
@@ -84,10 +84,10 @@ def image(
         job = replace(job, envelope=envelope)
         journey.enter("fetch")
         identity = make_identity(work, order.station_url, home.station_key)
-        config = grub_config(job, parts).encode()
-        totals = install(job, parts, carrier, identity, config, journey)
+        start = start_files(job, parts)
+        totals = install(job, parts, carrier, identity, start, journey)
         journey.enter("check")
-        proofs = read_back(job, parts, carrier, growing.grown, identity, config, journey)
+        proofs = read_back(job, parts, carrier, growing.grown, identity, start, journey)
         journey.enter("loaders")
         proofs |= make_startable(job, parts)
         partition.prove_file_systems(parts.values())
@@ -97,9 +97,10 @@ def image(
         return found.model_copy(update={"banned_peers": tuple(carrier.origin.banned)})
 
 
-def grub_config(job: Job, parts: dict[str, Part]) -> str:
-    """The start menu, naming the file systems by what was read from the disk."""
-    return installed_grub_cfg(
+def start_files(job: Job, parts: dict[str, Part]) -> dict[str, bytes]:
+    """The start menu and what belongs to it, naming the file systems by what was read from the
+    disk."""
+    return first_boot_files(
         job.work.release,
         system_uuid=_uuid(parts[layout.SYSTEM]),
         state_uuid=_uuid(parts[layout.STATE]),
@@ -112,7 +113,7 @@ def install(
     parts: dict[str, Part],
     carrier: ReleaseCarrier,
     identity: Identity,
-    config: bytes,
+    start: dict[str, bytes],
     journey: Journey,
 ) -> Totals:
     """Write everything that is not startable yet."""
@@ -121,9 +122,10 @@ def install(
         stack.callback(carrier.rest)
         totals = fetch_all(carrier, job.manifest, roots, summing(job.manifest, journey.at))
         journey.enter("personalise")
-        place = roots[layout.ESP] / GRUB_CFG.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_file(place, config)
+        for path, data in start.items():
+            place = roots[layout.ESP] / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_file(place, data)
         write_identity(roots[layout.STATE], job.work.release, identity)
         # so that the machine can tell later what it has, and give it to others
         write_file(roots[layout.SYSTEM] / f"releases/{job.manifest.id}/{MANIFEST}", job.envelope)

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from provisioner import plain_log
-from provisioner.agent import restart
+from provisioner.agent import field, restart
+from provisioner.agent.checkin import Doctor, Rhythm, mend_clock
 from provisioner.agent.client import RefusedError, StationClient
 from provisioner.agent.hardware import read_hardware
+from provisioner.agent.installed import CLASSROOM
 from provisioner.agent.journey import Standing
 from provisioner.agent.memory import Counter, UsedOrders
 from provisioner.agent.mounting import release_leftovers
@@ -25,6 +27,7 @@ from provisioner.agent.nic import bind_to, read_nics
 from provisioner.agent.orders import accept, claimed_id
 from provisioner.agent.partition import settle
 from provisioner.agent.scene import Scene
+from provisioner.agent.stick import Sticks
 from provisioner.agent.surroundings import Home, find_home, read_boot
 from provisioner.agent.worker import Worker, carry_out, explain
 from provisioner.errors import ProvisionerError, UnreachableError
@@ -51,11 +54,18 @@ class Agent:
         used: UsedOrders,
         facts: Callable[[], tuple[Hardware, BootFacts]],
         leave: Callable[[RestartWork], None] = restart.leave,
+        settled: Callable[[Order], None] = lambda _order: None,
+        doctor: Doctor | None = None,
     ) -> None:
         self._home, self._client, self._worker, self._used = home, client, worker, used
-        self._facts, self._leave = facts, leave
+        self._facts, self._leave, self._settled = facts, leave, settled
+        self._doctor, self._rhythm = doctor, Rhythm()
         self._registered = False
         self._outbox: deque[Record] = deque()
+        self._offers: deque[Order] = deque()
+        self._ended: set[str] = set()
+        self._wake = threading.Event()
+        self.kept: Callable[[Order, Record], None] = lambda _order, _record: None
         self._refusals = 0
         self._failures = 0
         self._poll_seconds = 1.0
@@ -67,12 +77,29 @@ class Agent:
         """Where the work is, for the screen."""
         return self._worker.standing
 
+    def offer(self, order: Order) -> bool:
+        """An order from a stick, by another thread; whether it is taken up."""
+        if self._worker.order or self._offers or order.id in self._ended:
+            return False
+        self._offers.append(order)
+        self._wake.set()
+        return True
+
+    def go_on(self, order: Order) -> None:
+        """Take up again what this machine was at when it was switched off."""
+        log.info("Order %s: %s goes on", order.id, order.work.verb)
+        self._last_order = order
+        self._worker.start(order)
+
     def run(self) -> None:
         """Never returns."""
         while True:
             began = time.monotonic()
             pause = self.turn()
-            time.sleep(max(0.0, began + pause - time.monotonic()))
+            self._wake.wait(max(0.0, began + pause - time.monotonic()))
+            self._wake.clear()
+            if self._offers and not self._worker.order:
+                self.go_on(self._offers.popleft())
 
     def turn(self) -> float:
         """One exchange with the station; returns seconds from its begin to the next."""
@@ -85,6 +112,8 @@ class Agent:
             return self._failed(error)
         self._failures = 0
         self._take_in(reply)
+        if self._home.kind is Surroundings.INSTALLED:
+            return self._rhythm.after_answer(WORKING_S if self._outbox else self._poll_seconds)
         return WORKING_S if self._busy else self._poll_seconds
 
     @property
@@ -104,10 +133,14 @@ class Agent:
             self._refusals = 0
             self._delivered(self._outbox.popleft())
             return reply
-        return self._client.poll(self._worker.progress())
+        health = self._doctor.report() if self._doctor else None
+        return self._client.poll(self._worker.progress(), health)
 
     def _take_in(self, reply: Reply) -> None:
         self._poll_seconds = reply.poll_seconds
+        if self._doctor:
+            off = mend_clock(reply.station_time)
+            self._doctor.clock_off_s = self._doctor.clock_off_s if off is None else off
         self.scene = self.scene.after(reply)
         if reply.order and claimed_id(reply.order) not in self._in_hand():
             self._take_up(reply.order)
@@ -139,6 +172,9 @@ class Agent:
 
     def _report(self, record: Record) -> None:
         self._outbox.append(record)
+        self._ended.add(record.order)
+        if self._last_order and self._last_order.id == record.order:
+            self.kept(self._last_order, record)
         self.scene = self.scene.ended(record)
         if record.problem:
             log.error("Order %s: %s %s", record.order, record.problem.kind, record.problem.message)
@@ -146,7 +182,10 @@ class Agent:
     def _delivered(self, record: Record) -> None:
         log.info("Order %s: record delivered", record.order)
         order = self._last_order
-        if not order or order.id != record.order or not record.evidence:
+        if not order or order.id != record.order:
+            return
+        self._settled(order)
+        if not record.evidence:
             return
         if isinstance(order.work, RestartWork):
             self.scene = self.scene.working(order)
@@ -174,11 +213,13 @@ class Agent:
         return self._back_off()
 
     def _back_off(self) -> float:
+        if self._home.kind is Surroundings.INSTALLED:
+            return self._rhythm.after_silence()
         self._failures += 1
         return BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
 
 
-def build(home: Home, root: Path = Path("/")) -> Agent:
+def build(home: Home, root: Path = Path("/"), stick: Callable[[], str] = lambda: "") -> Agent:
     """The agent of this machine, with everything it works with."""
     memory = home.memory
     hardware = read_hardware(root)
@@ -192,9 +233,11 @@ def build(home: Home, root: Path = Path("/")) -> Agent:
     return Agent(
         home,
         StationClient(home, counter, options),
-        Worker(lambda order, tell: carry_out(order, tell, home, waiting, options)),
+        Worker(lambda order, tell: carry_out(order, tell, home, waiting, options, stick)),
         UsedOrders(memory / "orders" if memory else None),
         lambda: (read_hardware(root), read_boot(home, root)),
+        settled=field.settled,
+        doctor=Doctor(home.release, root) if home.kind is Surroundings.INSTALLED else None,
     )
 
 
@@ -204,7 +247,8 @@ def main() -> int:
     settle()
     try:
         home = find_home()
-        agent = build(home)
+        sticks: list[Sticks] = []
+        agent = build(home, stick=lambda: sticks[0].url if sticks else "")
     except ProvisionerError as error:
         log.error("%s", error)
         _show_once(Scene().troubled(explain(error)))
@@ -215,6 +259,10 @@ def main() -> int:
         _start_screen(agent)
     else:
         _start_cache(home)
+        sticks.append(_start_sticks(home, agent))
+        order = field.unfinished()
+        if order is not None:
+            agent.go_on(order)
     agent.run()
     return 0
 
@@ -234,6 +282,14 @@ def _start_cache(home: Home) -> None:
 
     cache = Cache(home, options=bind_to(read_nics(), home.boot_mac))
     threading.Thread(target=cache.run, name="cache", daemon=True).start()
+
+
+def _start_sticks(home: Home, agent: Agent) -> Sticks:
+    assert home.memory is not None
+    sticks = Sticks(home, agent.offer, home.memory, CLASSROOM)
+    agent.kept = sticks.keep
+    threading.Thread(target=sticks.run, name="sticks", daemon=True).start()
+    return sticks
 
 
 def _show_once(scene: Scene) -> None:

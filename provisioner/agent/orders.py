@@ -21,6 +21,8 @@ _ID = re.compile(r"^[0-9a-f]{32}$")
 NO_ID = "0" * 32
 # The installed system stands on the disk that these would overwrite.
 ONLY_LIVE = frozenset({"wipe", "image"})
+# And nothing could be renewed where no system stands.
+ONLY_INSTALLED = frozenset({"renew"})
 
 
 def accept(sealed: str, home: Home, used: UsedOrders) -> Order:
@@ -43,6 +45,11 @@ def accept(sealed: str, home: Home, used: UsedOrders) -> Order:
         raise WrongStateError(
             f"“{order.work.verb}” is only done in the live environment.",
             "Start this machine from the workshop's network.",
+        )
+    if home.kind is Surroundings.LIVE and order.work.verb in ONLY_INSTALLED:
+        raise WrongStateError(
+            f"“{order.work.verb}” is only done in the installed system.",
+            "Start this machine from its own disk.",
         )
     used.add(order.id)
     return order

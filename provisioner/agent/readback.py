@@ -24,7 +24,6 @@ from provisioner.agent.release_files import place_of
 from provisioner.agent.target import Job, mount_all
 from provisioner.errors import ImageMismatchError
 from provisioner.model.release import Manifest, ReleaseFile
-from provisioner.release.grubcfg import GRUB_CFG
 from provisioner.swarm.choose import ReleaseCarrier
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def read_back(
     carrier: ReleaseCarrier,
     grown: Mapping[str, Grown],
     identity: Identity,
-    config: bytes,
+    start: Mapping[str, bytes],
     journey: Journey,
 ) -> Proofs:
     """Mount all anew, read-only, and read each file past the page cache.
@@ -56,8 +55,9 @@ def read_back(
         stack.callback(carrier.rest)
         carrier.resume()
         proofs |= proofs_of(job.manifest, roots, grown, at)
-        path = roots[layout.ESP] / GRUB_CFG.lstrip("/")
-        proofs[f"esp:{GRUB_CFG}"] = same(GRUB_CFG, digest_of_file(path), sha256_of(config))
+        for name, data in start.items():
+            path = roots[layout.ESP] / name.lstrip("/")
+            proofs[f"esp:{name}"] = same(name, digest_of_file(path), sha256_of(data))
         upper = roots[layout.STATE] / upper_folder(job.work.release)
         for own in identity.files:
             found = same(own.path, digest_of_file(upper / own.path), sha256_of(own.data))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,9 @@ from provisioner.model.wire import BootFacts, Surroundings
 
 STATION_KEY = "run/live/station.pub"
 AGENT_FILE = "etc/classroom/agent.json"
-MEMORY = "var/lib/classroom"  # the installed agent's counter and used orders
+# The installed agent's counter and used orders: outside of all releases, because each of them
+# works with the same key; machines imaged long ago kept them in the release's own overlay.
+MEMORY, OLD_MEMORY = "run/classroom/state/agent", "var/lib/classroom"
 _URL = re.compile(r"^https?://[A-Za-z0-9.:\[\]-]{1,200}/?$")
 _KEY = re.compile(r"^[0-9a-f]{64}$")
 
@@ -127,8 +130,19 @@ def _installed(root: Path, arguments: dict[str, str]) -> Home:
         asset_tag=known.asset_tag,
         # what runs, not what was once installed
         release=clean(arguments.get("release", "")),
-        memory=root / MEMORY,
+        memory=_memory(root),
     )
+
+
+def _memory(root: Path) -> Path:
+    """Where the agent remembers; what an older agent kept elsewhere goes there first."""
+    new, old = root / MEMORY, root / OLD_MEMORY
+    if not new.is_dir():
+        return old
+    for name in ("counter", "orders"):
+        if (old / name).is_file() and not (new / name).exists():
+            shutil.copyfile(old / name, new / name)
+    return new
 
 
 def _root_disk_serial() -> str:

@@ -20,6 +20,7 @@ VERBS: dict[str, Words] = {
     "wipe": Words("Erasing", "正在擦除"),
     "image": Words("Installing", "正在安装"),
     "restart": Words("Restarting", "正在重启"),
+    "renew": Words("Renewing", "正在更新"),
 }
 
 STEPS: dict[str, Words] = {
@@ -42,6 +43,10 @@ STEPS: dict[str, Words] = {
     "personalise": Words("Giving the machine its name", "正在写入本机信息"),
     "check": Words("Reading the system back", "正在读回系统"),
     "loaders": Words("Making the disk startable", "正在写入启动程序"),
+    # renew
+    "trial": Words("Waiting to start the new system", "等待启动新系统"),
+    "configure": Words("Setting up the new system", "正在配置新系统"),
+    "promises": Words("Checking the new system", "正在检查新系统"),
 }
 
 # By the kind of error; the error's own message and hint (English) are shown below it.
@@ -78,6 +83,38 @@ PROBLEMS: dict[str, tuple[Words, str]] = {
     ),
 }
 OTHER_PROBLEM = (Words("Something went wrong", "出错了"), "请找技术人员。")
+
+RENEWAL_NOTICE = Words(
+    "This computer restarts in ten minutes with its new system. Files stay. "
+    "To do it in the evening instead, choose “Later”.",
+    "本机将在十分钟后重启并换用新系统，文件会保留。如需改到晚上进行，请选择“稍后”。",
+)
+
+# What a teacher reads on the stick and on the screen.
+STICK: dict[str, Words] = {
+    "taken": Words(
+        "The stick is being used. Leave it in; a short text on it will say when it is done.",
+        "正在使用U盘，请不要拔出；完成后U盘上会写入说明。",
+    ),
+    "done": Words("This computer has its new system.", "这台电脑已换用新系统。"),
+    "failed": Words(
+        "The new system did not work on this computer; the old one goes on. "
+        "Send the stick back, the reason is on it.",
+        "新系统在这台电脑上未能正常运行，电脑继续使用原系统。请将U盘寄回，原因已写在U盘上。",
+    ),
+    "other-school": Words(
+        "This stick is for another school. Nothing was changed.",
+        "这个U盘属于另一所学校，没有做任何改动。",
+    ),
+    "old": Words(
+        "This stick is older than what this computer already has. Nothing was changed.",
+        "这个U盘的内容比本机现有的更旧，没有做任何改动。",
+    ),
+    "changed": Words(
+        "Somebody or something has changed this stick, so it is not used. Ask for a new one.",
+        "这个U盘的内容已被改动，因此不能使用。请索取新的U盘。",
+    ),
+}
 
 STARTING = Words("Starting", "正在启动")
 NO_STATION = Words("Waiting for the station", "正在等待工作站")

@@ -12,13 +12,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from provisioner.agent import diagnose, image, wipe
+from provisioner.agent import diagnose, image, renew, wipe
+from provisioner.agent.field import renew_here
 from provisioner.agent.journey import Journey, Standing
 from provisioner.agent.surroundings import Home
 from provisioner.agent.text import clean
 from provisioner.agent.words import step
 from provisioner.errors import DiskFaultError, ProvisionerError, UnreachableError
-from provisioner.model.order import DiagnoseWork, ImageWork, Order, RestartWork, WipeWork
+from provisioner.model.order import (
+    DiagnoseWork,
+    ImageWork,
+    Order,
+    RenewWork,
+    RestartWork,
+    WipeWork,
+)
 from provisioner.model.record import MachineEvidence, Problem, Record, RestartEvidence
 from provisioner.model.wire import Progress
 from provisioner.swarm.fetch import SocketOption, Waiting
@@ -37,6 +45,7 @@ def carry_out(
     home: Home,
     waiting: Waiting,
     options: Sequence[SocketOption] = (),
+    stick: Callable[[], str] = lambda: "",
 ) -> MachineEvidence:
     """Do what `order` says; returns what was measured and read back."""
     match order.work:
@@ -47,6 +56,9 @@ def carry_out(
         case ImageWork() as work:
             journey = Journey(image.STEPS, tell)
             return image.image(order, work, home, journey, waiting, options)
+        case RenewWork() as work:
+            journey = Journey(renew.STEPS, tell)
+            return renew_here(order, work, home, journey, waiting, options, stick)
         case RestartWork():
             return RestartEvidence()
 

@@ -8,6 +8,7 @@ import click
 
 from provisioner.cli import (
     batch,
+    bundle,
     certificate,
     events,
     image,
@@ -15,6 +16,7 @@ from provisioner.cli import (
     machine,
     pack,
     path,
+    renew,
     school,
     setup,
     station,
@@ -46,4 +48,5 @@ cli.chapter("Make what machines get", image.group, school.group, pack.app, pack.
 cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group)
 cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
             label.label, certificate.group, events.events)  # fmt: skip
+cli.chapter("Look after schools", renew.renew, bundle.group)
 cli.chapter("Try it without hardware", station.lab)

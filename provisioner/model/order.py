@@ -16,6 +16,7 @@ from provisioner.model.base import Model, Sha256, ShortText
 from provisioner.model.erasure import WipeLevel, WipeMethod
 from provisioner.model.hardware import DiskRef
 from provisioner.model.release import Minimum, ReleaseId
+from provisioner.model.renewal import HomesRule, When
 
 OrderId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 KeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -75,7 +76,21 @@ class RestartWork(Model):
     power_off: bool = False
 
 
-Work = Annotated[DiagnoseWork | WipeWork | ImageWork | RestartWork, Field(discriminator="verb")]
+class RenewWork(Model):
+    """Put one release beside the running one and go over to it, or stay with the old one."""
+
+    verb: Literal["renew"] = "renew"
+    release: ReleaseId
+    manifest_sha256: Sha256 = Field(description="of the signed manifest's envelope, as served")
+    when: When = When.QUIET
+    homes: HomesRule = HomesRule.KEEP
+    configuration: ShortText = Field("", description="revision that must be applied; empty: none")
+    kernel_arguments: ShortText = ""
+
+
+Work = Annotated[
+    DiagnoseWork | WipeWork | ImageWork | RestartWork | RenewWork, Field(discriminator="verb")
+]
 
 
 class Order(Model):

@@ -15,7 +15,9 @@ from provisioner.model.base import Model, Sha256, ShortText, Text
 from provisioner.model.erasure import WipeLevel, WipeMethod
 from provisioner.model.hardware import DiskRef
 from provisioner.model.order import KeyHex, OrderId
+from provisioner.model.read_back import ReadBack as ReadBack
 from provisioner.model.release import ReleaseId
+from provisioner.model.renewal import RenewEvidence
 
 
 class Problem(Model):
@@ -125,19 +127,6 @@ class Partition(Model):
     filesystem_uuid: ShortText = ""
 
 
-class ReadBack(Model):
-    """One thing read back from the disk, past the page cache, after it was written.
-
-    Large files of a release are read piece by piece while they arrive: their proof is the root
-    of the hash tree over what was read, instead of a digest.
-    """
-
-    path: ShortText = Field(description="the release's file, or disk:boot-sector, esp:/…")
-    size: int = Field(ge=0)
-    sha256: Sha256 | None = None
-    merkle: Sha256 | None = None
-
-
 class ImageEvidence(Model):
     verb: Literal["image"] = "image"
     disk: DiskRef
@@ -164,7 +153,8 @@ class RestartEvidence(Model):
 
 
 MachineEvidence = Annotated[
-    DiagnoseEvidence | WipeEvidence | ImageEvidence | RestartEvidence, Field(discriminator="verb")
+    DiagnoseEvidence | WipeEvidence | ImageEvidence | RestartEvidence | RenewEvidence,
+    Field(discriminator="verb"),
 ]
 
 

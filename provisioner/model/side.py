@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provisioner.model.base import Model, Sha256, ShortText
-from provisioner.model.record import ReadBack
+from provisioner.model.read_back import ReadBack
 from provisioner.model.release import ReleaseId
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from provisioner.model.base import Model, ShortText
 from provisioner.model.hardware import Hardware
+from provisioner.model.health import Health
 from provisioner.model.order import KeyHex, OrderId
 from provisioner.model.record import Record
 
@@ -56,6 +57,7 @@ class Progress(Model):
 
 class PollRequest(Request):
     progress: Progress | None = None
+    health: Health | None = None
 
 
 class RecordRequest(Request):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioner.model.hardware import DiskRef
 from provisioner.model.order import ImageWork
+from provisioner.model.read_back import ReadBack
 from provisioner.model.record import ImageEvidence
 from provisioner.model.release import Manifest
 from provisioner.release.bios import SECTOR, boot_sector, core_sectors
-from provisioner.release.grubcfg import GRUB_CFG, installed_grub_cfg
+from provisioner.release.grubcfg import first_boot_files
 
 PARTITION_LABELS = ("bios", "ESP", "system", "state")
 
@@ -65,9 +67,19 @@ def judge_image(
     reasons += _judge_partitions(evidence)
     # Without sound partitions nothing can be computed from them.
     made = {} if reasons else expected_parts(evidence, work, loader)
-    wanted = {entry.path: (entry.size, entry.sha256) for entry in manifest.files} | made
+    return reasons + judge_files(evidence.read_back, manifest, made)
+
+
+def judge_files(
+    read_back: Sequence[ReadBack],
+    manifest: Manifest,
+    made: Mapping[str, tuple[int, str]] | None = None,
+) -> list[str]:
+    """What of a release's files, and of those `made` on the machine (size and SHA-256), did not
+    come back from the disk as promised."""
+    wanted = {entry.path: (entry.size, entry.sha256) for entry in manifest.files} | dict(made or {})
     roots = {entry.path: entry.merkle for entry in manifest.files if entry.merkle}
-    return reasons + _judge_read_back(evidence, wanted, roots)
+    return _judge_read_back(read_back, wanted, roots)
 
 
 def expected_parts(
@@ -77,7 +89,7 @@ def expected_parts(
     by_label = {part.label: part for part in evidence.partitions}
     start = by_label["bios"].start_sector
     sectors = work.disk.size_bytes // SECTOR
-    menu = installed_grub_cfg(
+    menu = first_boot_files(
         work.release,
         system_uuid=by_label["system"].filesystem_uuid,
         state_uuid=by_label["state"].filesystem_uuid,
@@ -86,7 +98,7 @@ def expected_parts(
     parts = {
         "disk:boot-sector": boot_sector(loader.boot_img, core_lba=start, disk_sectors=sectors),
         "disk:core": core_sectors(loader.core_img, first_lba=start),
-        f"esp:{GRUB_CFG}": menu.encode(),
+        **{f"esp:{path}": data for path, data in menu.items()},
     }
     return {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in parts.items()}
 
@@ -107,13 +119,13 @@ def _judge_partitions(evidence: ImageEvidence) -> list[str]:
 
 
 def _judge_read_back(
-    evidence: ImageEvidence, wanted: dict[str, tuple[int, str]], roots: dict[str, str]
+    read_back: Sequence[ReadBack], wanted: dict[str, tuple[int, str]], roots: dict[str, str]
 ) -> list[str]:
     """Each thing by its digest, or a large file by the root that the manifest promises.
 
     Whatever of the two is stated must be right; a root that nobody promised proves nothing.
     """
-    back = {item.path: item for item in evidence.read_back}
+    back = {item.path: item for item in read_back}
     reasons = []
     for path, (size, sha256) in wanted.items():
         item = back.get(path)

@@ -139,6 +139,30 @@ class RunRow(Table):
     __table_args__ = (Index("ix_run_machine_state", "machine_id", "state"),)
 
 
+class FieldOrderRow(Table):
+    """Something that a machine in its school is to do when it asks; it may be silent for weeks."""
+
+    __tablename__ = "field_order"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    machine_id: Mapped[int] = mapped_column(ForeignKey("machine.id"), index=True)
+    work: Mapped[dict[str, Any]] = mapped_column(doc="as an order's work")
+    state: Mapped[str] = mapped_column(String(20), doc="of model.field.FieldState")
+    actor: Mapped[str] = mapped_column(String(80))
+    ordered_at: Mapped[datetime] = mapped_column(default=now)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"), index=True)
+
+
+class MachineHealthRow(Table):
+    """What a machine last said of itself, and when it was heard."""
+
+    __tablename__ = "machine_health"
+
+    machine_id: Mapped[int] = mapped_column(ForeignKey("machine.id"), primary_key=True)
+    heard_at: Mapped[datetime] = mapped_column(default=now)
+    report: Mapped[dict[str, Any]] = mapped_column(doc="as model.health.Health")
+
+
 class EventRow(Table):
     """Something that happened. Rows are only ever added; the database itself refuses changes."""
 

@@ -27,7 +27,7 @@ from provisioner.model.wire import (
 )
 from provisioner.store.events import note
 from provisioner.store.tables import MachineKeyRow, MachineRow, RunRow, now
-from provisioner.workshop import path, recognition, runs
+from provisioner.workshop import field_orders, path, recognition, runs
 from provisioner.workshop.enrolment import enrol
 from provisioner.workshop.screens import screen_for
 from provisioner.workshop.station import Station
@@ -82,19 +82,29 @@ class Dialogue:
             self._accept(row, request)
             if request.progress is not None:
                 self._show(session, machine, request)
-            idle = request.progress is None and row.surroundings == Surroundings.LIVE
-            if not idle and now() - machine.last_seen < NOTE_EVERY:
+            idle = request.progress is None and self._may_ask(session, row, machine)
+            quiet = not idle and request.health is None
+            if quiet and now() - machine.last_seen < NOTE_EVERY:
                 return self._reply(machine, key, request)
         with self._station.database.transaction() as session:
             row, machine = self._known(session, key)
             if now() - machine.last_seen >= NOTE_EVERY:
                 machine.last_seen = now()
-            order = self._next_order(session, machine, key) if idle else None
+            if request.health is not None:
+                field_orders.hear(session, machine, request.health)
+            order = self._next_order(session, machine, row) if idle else None
             return self._reply(machine, key, request, order)
 
-    def _next_order(self, session: Session, machine: MachineRow, key: str) -> str | None:
+    @staticmethod
+    def _may_ask(session: Session, row: MachineKeyRow, machine: MachineRow) -> bool:
+        live = row.surroundings == Surroundings.LIVE
+        return live or field_orders.has_waiting(session, machine)
+
+    def _next_order(self, session: Session, machine: MachineRow, row: MachineKeyRow) -> str | None:
         before = machine.milestone, machine.needs_hand
-        order = path.next_order(self._station, session, machine, key)
+        live = row.surroundings == Surroundings.LIVE
+        give = path.next_order if live else field_orders.next_order
+        order = give(self._station, session, machine, row.key)
         if order or before != (machine.milestone, machine.needs_hand):
             self._station.board.touch()
         return order
@@ -111,6 +121,7 @@ class Dialogue:
                 note(session, "record-refused", machine=machine, order=request.record.order)
             elif run.ended_at is None:  # a record sent again after a lost answer changes nothing
                 path.judge_record(self._station, session, machine, run, request.record)
+                field_orders.closed(session, machine, run)
             reply = self._reply(machine, key, request)
         self._station.board.clear(machine.id)
         return reply
@@ -211,6 +222,10 @@ class Dialogue:
                 screen=screen_for(machine),
                 order=order,
                 station_time=time.time(),
-                poll_seconds=POLL_INSTALLED_S if installed else POLL_IDLE_S,
+                poll_seconds=self._pause(machine) if installed else POLL_IDLE_S,
             )
         )
+
+    def _pause(self, machine: MachineRow) -> float:
+        in_school = Milestone(machine.milestone).rank >= Milestone.HANDED_OVER.rank
+        return self._station.settings.field_poll_s if in_school else POLL_INSTALLED_S

@@ -33,7 +33,14 @@ from provisioner.lifecycle import (
 )
 from provisioner.model.batch import Policy
 from provisioner.model.hardware import DiskRef, Hardware
-from provisioner.model.order import DiagnoseWork, ImageWork, Order, RestartWork, WipeWork
+from provisioner.model.order import (
+    DiagnoseWork,
+    ImageWork,
+    Order,
+    RenewWork,
+    RestartWork,
+    WipeWork,
+)
 from provisioner.model.record import (
     DiagnoseEvidence,
     ImageEvidence,
@@ -43,10 +50,12 @@ from provisioner.model.record import (
     WipeEvidence,
 )
 from provisioner.model.release import LOADER_BOOT_IMG, LOADER_CORE_IMG, MANIFEST, Manifest
+from provisioner.model.renewal import RenewEvidence
 from provisioner.model.signed import open_envelope
 from provisioner.stages.choose_disk import MB, choose_disk, describe
 from provisioner.stages.diagnose import diagnose_work, judge_diagnosis
 from provisioner.stages.image import BiosLoader, image_work, judge_image
+from provisioner.stages.renew import judge_renewal
 from provisioner.stages.wipe import judge_wipe, wipe_work
 from provisioner.store.events import note
 from provisioner.store.tables import EventRow, MachineRow, RunRow
@@ -58,7 +67,10 @@ from provisioner.workshop.station import Station
 # this often before a person must look at its boot order.
 MAX_LIVE_STARTS = 3
 
-AnyWork = DiagnoseWork | WipeWork | ImageWork | RestartWork
+# What a machine says of work that was cut short; all else is a failure.
+INTERRUPTIONS = frozenset({UnreachableError.__name__, "interrupted", "RenewalInterruptedError"})
+
+AnyWork = DiagnoseWork | WipeWork | ImageWork | RestartWork | RenewWork
 
 
 def next_order(station: Station, session: Session, machine: MachineRow, key: str) -> str | None:
@@ -82,7 +94,7 @@ def next_order(station: Station, session: Session, machine: MachineRow, key: str
     except ProvisionerError as error:
         _ask(session, machine, stage.verb, error)
         return None
-    return _give(station, session, machine, key, stage.verb, work)
+    return give(station, session, machine, key, stage.verb, work)
 
 
 def judge_record(
@@ -90,7 +102,7 @@ def judge_record(
 ) -> None:
     """Close a run with what the machine sent back."""
     if record.problem is not None:
-        if record.problem.kind in (UnreachableError.__name__, "interrupted"):
+        if record.problem.kind in INTERRUPTIONS:
             runs.interrupt(session, machine, run, record.problem.message)
         else:
             runs.fail(session, machine, run, record.problem)
@@ -104,6 +116,8 @@ def judge_record(
     runs.succeed(session, machine, run, evidence)
     if isinstance(record.evidence, ImageEvidence):
         _remember_image(machine, record.evidence)
+    if isinstance(record.evidence, RenewEvidence):
+        machine.release = record.evidence.running
 
 
 def give_up(session: Session, machine: MachineRow, verb: str, times: int) -> None:
@@ -184,9 +198,10 @@ def _ask(session: Session, machine: MachineRow, verb: Verb, error: ProvisionerEr
     note(session, "needs-hand", machine=machine, verb=verb, problem=problem.model_dump())
 
 
-def _give(
+def give(
     station: Station, session: Session, machine: MachineRow, key: str, verb: str, work: AnyWork
 ) -> str:
+    """Open a run and seal its order for the machine with this key."""
     run = runs.open_run(session, machine, verb)
     order = Order(
         id=secrets.token_hex(16),
@@ -216,7 +231,7 @@ def _send_to_its_disk(
         machine.needs_hand = problem.model_dump()
         note(session, "needs-hand", machine=machine, problem=problem.model_dump())
         return None
-    return _give(station, session, machine, key, runs.RESTART, RestartWork())
+    return give(station, session, machine, key, runs.RESTART, RestartWork())
 
 
 def _order_of(station: Station, run: RunRow) -> Order:
@@ -235,6 +250,9 @@ def _reasons(station: Station, work: AnyWork, record: Record) -> list[str]:
     if isinstance(work, ImageWork) and isinstance(evidence, ImageEvidence):
         manifest, _ = read_manifest(station, work.release)
         return judge_image(evidence, work, manifest, _bios_loader(station, work.release))
+    if isinstance(work, RenewWork) and isinstance(evidence, RenewEvidence):
+        manifest, _ = read_manifest(station, work.release)
+        return judge_renewal(evidence, work, manifest)
     if isinstance(work, RestartWork) and isinstance(evidence, RestartEvidence):
         return []
     return [f"The machine sent no evidence of “{work.verb}”."]

@@ -34,6 +34,7 @@ from provisioner.settings import Settings
 from provisioner.workshop.station import Station, open_station
 from tests.unit.swarm.edits import made_up
 from tests.unit.swarm.images import small_edits, texts
+from tests.unit.workshop.robot import fake_boot_img, fake_core_img
 
 OLD, NEW = "lab@2026.1", "lab@2026.2"
 LOADERS = {LOADER_BOOT_IMG: 512, LOADER_CORE_IMG: 60_000, LOADER_SHIM: 950_000,
@@ -79,7 +80,7 @@ class SideWorld:
             (folder / INITRD).write_bytes(made_up(sizes.initrd, 20 + number))
             (folder / "loader").mkdir()
             for name, size in LOADERS.items():
-                (folder / name).write_bytes(made_up(size, size))
+                (folder / name).write_bytes(_loader(name, size))
             manifest = Manifest(
                 name="lab", version=f"2026.{number}", number=2026000 + number,
                 kind=ReleaseKind.SYSTEM, suite="trixie", architecture="amd64",
@@ -145,6 +146,13 @@ class SideWorld:
 def roots_of(machine: Path) -> Mapping[str, Path]:
     """A machine's mounted file systems, below one folder."""
     return {"system": machine / "system", "ESP": machine / "esp"}
+
+
+def _loader(name: str, size: int) -> bytes:
+    """Something of that length; what a BIOS starts has to look like GRUB's."""
+    if name == LOADER_BOOT_IMG:
+        return fake_boot_img()
+    return fake_core_img() if name == LOADER_CORE_IMG else made_up(size, size)
 
 
 def sha256sum(path: Path) -> str:

@@ -42,7 +42,8 @@ FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floo
 
 # The agent runs with what Debian gives the live environment, and with these parts of ours.
 AGENT_MAY = ("agent", "model", "errors", "plain_log", "run", "lifecycle", "swarm",
-             "release.manifest", "release.chunks", "release.grubcfg", "release.bios")  # fmt: skip
+             "release.manifest", "release.chunks", "release.grubcfg", "release.bios",
+             "release.bootenv")  # fmt: skip
 AGENT_LIBRARIES = {"pydantic", "pydantic_core", "cryptography", "urllib3", "PIL"}
 
 # One library, one home.

@@ -1,0 +1,112 @@
+"""An installed machine in its school: the real hands of a renewal, and going on after a start.
+
+What is tested on folders elsewhere meets the machine here: its disk, its network, its clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import ValidationError
+
+from provisioner.agent import installed, promises, renew, restart, side, site_apply
+from provisioner.agent.installed import Installed
+from provisioner.agent.journey import Journey
+from provisioner.agent.quiet import Patience
+from provisioner.agent.renew import Applied, Hands, fetched_manifest
+from provisioner.agent.surroundings import Home, parse_command_line
+from provisioner.model.order import Order, RenewWork, RestartWork
+from provisioner.model.renewal import Check, RenewEvidence
+from provisioner.model.side import SideEvidence
+from provisioner.release.grubcfg import TRIAL
+from provisioner.swarm.fetch import SocketOption, Waiting
+
+log = logging.getLogger(__name__)
+
+CMDLINE = Path("/proc/cmdline")
+
+
+def find_installed(command_line: str) -> Installed:
+    """This machine's disk, as its kernel was told."""
+    words = parse_command_line(command_line)
+    own = ("BOOT_IMAGE", "boot", "release", "system", "state", "panic", TRIAL)
+    rest = [word for word in command_line.split() if word.partition("=")[0] not in own]
+    return Installed(words.get("release", ""), words.get(TRIAL) == "1", " ".join(rest))
+
+
+def renew_here(
+    order: Order,
+    work: RenewWork,
+    home: Home,
+    journey: Journey,
+    waiting: Waiting,
+    options: Sequence[SocketOption] = (),
+    stick: Callable[[], str] = lambda: "",
+) -> RenewEvidence:
+    """Carry out a renewal on the machine that this runs on, or go on with it.
+
+    `stick` tells where the files of a stick are served, if one is plugged in.
+    """
+    line = CMDLINE.read_text()
+    machine = find_installed(line)
+    words = parse_command_line(line)
+    local = stick()
+    url = local or order.station_url or home.station_url
+    station = side.Station(url, home.station_key, waiting, () if local else options)
+    patience = Patience(installed.CLASSROOM)
+
+    def fill(
+        envelope: bytes, release: str, roots: Mapping[str, Path], steps: Journey
+    ) -> SideEvidence:
+        return side.fill_side(envelope, release, roots, station, steps)
+
+    def manifest(work: RenewWork) -> bytes:
+        return fetched_manifest(station.http(side.RELEASES, work.release), work)
+
+    def configure(work: RenewWork) -> Applied:
+        return Applied(site_apply.apply_site(machine.state, work.configuration))
+
+    def look(work: RenewWork, applied: Applied) -> tuple[Check, ...]:
+        return promises.look(home, machine, applied.revision)
+
+    hands = Hands(
+        fill, manifest, lambda work: patience.wait(work.when), configure, look, leave,
+        (_plain(words.get("system", "")), _plain(words.get("state", ""))), installed.CLASSROOM,
+    )  # fmt: skip
+    arguments = work.kernel_arguments or machine.arguments
+    work = work.model_copy(update={"kernel_arguments": arguments})
+    return renew.renew(order.model_dump_json(), work, machine, hands, journey)
+
+
+def unfinished(state: Path = installed.STATE) -> Order | None:
+    """The renewal that this machine was in the middle of when it was switched off."""
+    journal = renew.read_journal(state)
+    if journal is None:
+        return None
+    try:
+        return Order.model_validate_json(journal.order)
+    except ValidationError as error:
+        log.warning("The order of a renewal cannot be read: %s", error)
+        return None
+
+
+def settled(order: Order, state: Path = installed.STATE) -> None:
+    """The station has the record of a renewal."""
+    if isinstance(order.work, RenewWork):
+        renew.forget_journal(state)
+
+
+def leave(*, at_once: bool = True) -> NoReturn:
+    """Start again, or wait until somebody switches this machine off."""
+    while True:
+        if at_once:
+            restart.leave(RestartWork())
+        time.sleep(60.0)
+
+
+def _plain(word: str) -> str:
+    return word.removeprefix("UUID=")

@@ -1,0 +1,212 @@
+"""Orders for machines in their schools: kept until the machine asks, given once, closed by proof.
+
+A machine may be silent for weeks; its order waits. One that was cut short is given again, with a
+new identifier, up to the number of times that `lifecycle` allows; one that failed waits for a
+person. A newer order of the same kind takes the place of one that was not given yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from provisioner.errors import ConfigError, NotFoundError, nearest
+from provisioner.lifecycle import MAX_INTERRUPTIONS, Milestone, RunState, Verb, may_start
+from provisioner.model.health import Health
+from provisioner.model.order import RenewWork
+from provisioner.model.release import ReleaseKind
+from provisioner.model.renewal import HomesRule, When
+from provisioner.stages.renew import renew_work
+from provisioner.store.events import note
+from provisioner.store.tables import (
+    BatchRow,
+    FieldOrderRow,
+    MachineHealthRow,
+    MachineRow,
+    RunRow,
+    now,
+)
+from provisioner.workshop import path, runs
+from provisioner.workshop.station import Station
+
+
+class FieldState(StrEnum):
+    """Where a field order is."""
+
+    WAITING = "waiting"  # the machine has not asked since
+    GIVEN = "given"
+    DONE = "done"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One machine of a school, for the table; every claim is as old as `last_seen`.
+
+    `state` is of its newest field order, or empty; `why` what a failed one came to.
+    """
+
+    asset_tag: str
+    seat: int | None
+    release: str
+    wanted: str
+    state: str
+    why: str
+    last_seen: datetime
+    health: Health | None
+
+
+def renew_school(
+    station: Station,
+    session: Session,
+    school: str,
+    release: str,
+    actor: str,
+    *,
+    when: When = When.QUIET,
+    homes: HomesRule = HomesRule.KEEP,
+) -> list[MachineRow]:
+    """Order a renewal of every machine that the school has; those that have the release already
+    are left out. Raises NotFoundError for a school without machines, ConfigError for a release
+    that cannot be installed."""
+    manifest, digest = path.read_manifest(station, station.catalog.get(release).id)
+    if manifest.kind is not ReleaseKind.SYSTEM:
+        raise ConfigError(f"{manifest.id} is a live environment and cannot be installed.")
+    work = renew_work(manifest, digest, when=when, homes=homes)
+    ordered = []
+    for machine in machines_of(session, school):
+        if not may_start(Verb.RENEW, Milestone(machine.milestone)):
+            continue
+        if machine.release == manifest.id:
+            continue
+        _put(session, machine, work, actor)
+        ordered.append(machine)
+    station.board.touch()
+    return ordered
+
+
+def withdraw(station: Station, session: Session, school: str, actor: str) -> int:
+    """Take back what was not given yet; returns how many orders that were."""
+    count = 0
+    for machine in machines_of(session, school):
+        for row in _waiting(session, machine):
+            row.state = FieldState.WITHDRAWN
+            note(session, "field-order-withdrawn", actor=actor, machine=machine, order=row.id)
+            count += 1
+    station.board.touch()
+    return count
+
+
+def machines_of(session: Session, school: str) -> Sequence[MachineRow]:
+    """A school's machines, by seat. Raises NotFoundError when it has none."""
+    query = select(MachineRow).join(BatchRow).where(BatchRow.school == school)
+    found = session.scalars(query.order_by(MachineRow.seat, MachineRow.id)).all()
+    kept = [machine for machine in found if machine.milestone != Milestone.RETIRED]
+    if not kept:
+        schools = session.scalars(select(BatchRow.school).distinct()).all()
+        raise NotFoundError(f"No machine belongs to “{school}”.", nearest(school, schools))
+    return kept
+
+
+def next_order(station: Station, session: Session, machine: MachineRow, key: str) -> str | None:
+    """The sealed order for a machine in its installed system that asks; the oldest first."""
+    for run in runs.open_runs(session, machine):
+        if run.order_key == key:
+            return run.sealed_order  # our answer may have been lost; it is single-use anyway
+    if machine.needs_hand is not None:
+        return None
+    waiting = _waiting(session, machine)
+    if not waiting:
+        return None
+    order = waiting[0]
+    work = RenewWork.model_validate(order.work)
+    sealed = path.give(station, session, machine, key, Verb.RENEW, work)
+    order.state = FieldState.GIVEN
+    order.run_id = session.scalar(select(RunRow.id).where(RunRow.sealed_order == sealed))
+    return sealed
+
+
+def has_waiting(session: Session, machine: MachineRow) -> bool:
+    """Whether there is anything to be said to this machine; cheap, asked at every poll."""
+    return bool(_waiting(session, machine)) or bool(runs.open_runs(session, machine))
+
+
+def closed(session: Session, machine: MachineRow, run: RunRow) -> None:
+    """A run has ended: its field order has, too, or waits to be given again."""
+    order = session.scalar(select(FieldOrderRow).where(FieldOrderRow.run_id == run.id))
+    if order is None or run.state == RunState.RUNNING:
+        return
+    if run.state == RunState.SUCCEEDED:
+        order.state = FieldState.DONE
+    elif run.state == RunState.FAILED:
+        order.state = FieldState.FAILED
+    else:
+        times = runs.interruptions_in_a_row(session, machine, run.verb)
+        if times < MAX_INTERRUPTIONS:
+            order.state, order.run_id = FieldState.WAITING, None
+        else:
+            path.give_up(session, machine, run.verb, times)
+            order.state = FieldState.FAILED
+
+
+def hear(session: Session, machine: MachineRow, health: Health) -> None:
+    """Keep what a machine says of itself."""
+    row = session.get(MachineHealthRow, machine.id)
+    if row is None:
+        row = MachineHealthRow(machine_id=machine.id, report={})
+        session.add(row)
+    row.heard_at, row.report = now(), health.model_dump(mode="json")
+
+
+def standings(session: Session, school: str) -> list[Standing]:
+    """The school's machines as they were last heard."""
+    return [_standing(session, machine) for machine in machines_of(session, school)]
+
+
+def _standing(session: Session, machine: MachineRow) -> Standing:
+    query = select(FieldOrderRow).where(FieldOrderRow.machine_id == machine.id)
+    order = session.scalars(query.order_by(FieldOrderRow.id.desc())).first()
+    health = session.get(MachineHealthRow, machine.id)
+    run = session.get(RunRow, order.run_id) if order and order.run_id else None
+    return Standing(
+        asset_tag=machine.asset_tag or "",
+        seat=machine.seat,
+        release=machine.release,
+        wanted=str(order.work.get("release", "")) if order else "",
+        state=order.state if order else "",
+        why=str((run.problem or {}).get("message", "")) if run else "",
+        last_seen=machine.last_seen,
+        health=Health.model_validate(health.report) if health else None,
+    )
+
+
+def _put(session: Session, machine: MachineRow, work: RenewWork, actor: str) -> None:
+    for row in _waiting(session, machine):
+        row.state = FieldState.WITHDRAWN
+    machine.needs_hand = None if _was_renewing(session, machine) else machine.needs_hand
+    session.add(
+        FieldOrderRow(
+            machine_id=machine.id, work=work.model_dump(mode="json"), actor=actor,
+            state=FieldState.WAITING,
+        )
+    )  # fmt: skip
+    note(session, "renewal-ordered", actor=actor, machine=machine, release=work.release)
+
+
+def _was_renewing(session: Session, machine: MachineRow) -> bool:
+    """Whether what a person is asked for is a renewal that failed: a new order answers that."""
+    last = runs.latest(session, machine, Verb.RENEW)
+    return last is not None and last.state == RunState.FAILED
+
+
+def _waiting(session: Session, machine: MachineRow) -> Sequence[FieldOrderRow]:
+    query = select(FieldOrderRow).where(
+        FieldOrderRow.machine_id == machine.id, FieldOrderRow.state == FieldState.WAITING
+    )
+    return session.scalars(query.order_by(FieldOrderRow.id)).all()
