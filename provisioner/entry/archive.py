@@ -14,6 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import IO
 
 from provisioner.entry.refusal import EntryRefusedError
 from provisioner.model.entry import Limits
@@ -59,7 +60,7 @@ class Archive:
         self._unpacked += len(content)
         return content
 
-    def _read_at_most(self, file: zipfile.ZipExtFile | io.BufferedIOBase, budget: int) -> bytes:
+    def _read_at_most(self, file: IO[bytes], budget: int) -> bytes:
         out = bytearray()
         while piece := file.read(_PIECE):
             out += piece
