@@ -64,6 +64,9 @@ faults: setup test-packages ## break everything on purpose; a success that is no
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 tests/$@
 
+rollouts: $(VENV)/.ready ## 200 schools and 5,000 machines through the real engine (RESULTS=file)
+	$(PY) -m tests.rollout_sim $(if $(RESULTS),--results $(RESULTS))
+
 samples: $(VENV)/.ready ## make the sample documents of docs/samples again; look at them afterwards
 	$(PY) -m tests.paper_factory docs/samples
 
