@@ -9,12 +9,14 @@ import click
 from provisioner.cli import (
     batch,
     certificate,
+    contest,
     events,
     image,
     label,
     machine,
     pack,
     path,
+    rollout,
     school,
     setup,
     station,
@@ -46,4 +48,5 @@ cli.chapter("Make what machines get", image.group, school.group, pack.app, pack.
 cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group)
 cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
             label.label, certificate.group, events.events)  # fmt: skip
+cli.chapter("Look after schools", rollout.group, contest.group)
 cli.chapter("Try it without hardware", station.lab)

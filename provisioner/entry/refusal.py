@@ -6,7 +6,7 @@ and was made printable before.
 
 from __future__ import annotations
 
-from provisioner.errors import ProvisionerError
+from provisioner.errors import ConfigError
 from provisioner.model.school import Bilingual
 
 _AGAIN_EN = "Open it in the block editor, save it once more, and hand in that file."
@@ -76,7 +76,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-class EntryRefusedError(ProvisionerError):
+class EntryRefusedError(ConfigError):
     """The bytes are no entry; `code` is a key of SENTENCES."""
 
     def __init__(self, code: str, name: str = "", limit: int = 0) -> None:

@@ -211,10 +211,6 @@ PROBLEMS: dict[str, Trouble] = {
         mark("The batch is full"),
         mark("Open the next batch, then press “Try again”."),
     ),
-    "EntryRefusedError": Trouble(
-        mark("This is no entry"),
-        mark("Tell the pupil's teacher what stands here; a new file can be handed in."),
-    ),
     "boot-order": Trouble(
         mark("It does not start from its disk"),
         mark("Allow starting from the disk in its firmware setup, then press “Try again”."),

@@ -25,7 +25,7 @@ def http_door(country: Country) -> Callable[[bytes], str]:
     def ask(body: bytes) -> str:
         answer = client.post("/machine/v1/wanted", content=body)
         assert answer.status_code == 200, answer.text
-        return answer.text
+        return str(answer.text)
 
     return ask
 

@@ -46,12 +46,12 @@ def test_help_reads_like_the_job() -> None:
     text = CliRunner().invoke(cli, ["--help"]).output
     chapters = re.findall(r"^(\w[\w ]+):$", text, re.MULTILINE)
     assert chapters == ["Options", "Set up the station", "Make what machines get",
-                        "Run the workshop", "Look after machines",
+                        "Run the workshop", "Look after machines", "Look after schools",
                         "Try it without hardware"]  # fmt: skip
     names = re.findall(r"^  ([a-z][\w-]*)  ", text, re.MULTILINE)
     assert names == ["doctor", "settings", "completion", "image", "school", "app", "pack", "serve",
                      "dashboard", "batch", "machine", "verify", "hand-over", "label",
-                     "certificate", "events", "lab"]  # fmt: skip
+                     "certificate", "events", "rollout", "contest", "lab"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", list(commands(cli)), ids=" ".join)
