@@ -75,6 +75,9 @@ powercuts: setup test-packages ## cut an imaging's and a renewal's power (RESULT
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 tests/$@
 
+rollouts: $(VENV)/.ready ## 200 schools and 5,000 machines through the real engine (RESULTS=file)
+	$(PY) -m tests.rollout_sim $(if $(RESULTS),--results $(RESULTS))
+
 samples: $(VENV)/.ready ## make the sample documents of docs/samples again; look at them afterwards
 	$(PY) -m tests.paper_factory docs/samples
 

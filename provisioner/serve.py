@@ -32,6 +32,7 @@ from provisioner.run import run
 from provisioner.settings import DhcpMode, Settings
 from provisioner.swarm.seed import Seeds
 from provisioner.web import make_operator_side
+from provisioner.workshop.in_the_field import Waves
 from provisioner.workshop.station import open_station
 
 START_TIMEOUT_S = 20.0
@@ -56,6 +57,7 @@ def serve(settings: Settings) -> None:
         parts.enter_context(Seeds(station.catalog, netboot, station.key.public))
         if settings.serve_time:
             parts.enter_context(TimeServer(netboot))
+        parts.enter_context(Waves(station))
         jobs = Jobs(station)
         jobs.start()
         parts.callback(jobs.stop)

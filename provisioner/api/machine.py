@@ -18,6 +18,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from provisioner.api import problems
+from provisioner.api.contests import entries_router
 from provisioner.api.loader_headers import LoaderHeaders
 from provisioner.errors import NotFoundError, TooLargeError
 from provisioner.model.signed import Envelope
@@ -33,7 +34,7 @@ from provisioner.netboot.settings import NetbootSettings
 from provisioner.release.delta import patches_of
 from provisioner.swarm.tracker import Tracker
 from provisioner.workshop.boot import decide_boot
-from provisioner.workshop.dialogue import Dialogue
+from provisioner.workshop.in_the_field import FieldDialogue
 from provisioner.workshop.station import Station
 
 MacParam = Annotated[str | None, Query(max_length=17)]
@@ -60,7 +61,8 @@ def make_machine_app(station: Station, netboot: NetbootSettings, live_files: Pat
     _add_boot(app, station, netboot)
     _add_files(app, station, live_files)
     _add_tracker(app, Tracker(netboot.station.network))
-    _add_dialogue(app, Dialogue(station))
+    _add_dialogue(app, FieldDialogue(station))
+    app.include_router(entries_router(station))
     return app
 
 
@@ -114,11 +116,12 @@ def _add_tracker(app: FastAPI, tracker: Tracker) -> None:
         return Response(tracker.answer(query, address, time.monotonic()), media_type="text/plain")
 
 
-def _add_dialogue(app: FastAPI, dialogue: Dialogue) -> None:
+def _add_dialogue(app: FastAPI, dialogue: FieldDialogue) -> None:
     answers: dict[str, Callable[[bytes, str], str]] = {
         "register": dialogue.register,
         "poll": dialogue.poll,
         "record": dialogue.record,
+        "wanted": dialogue.wanted,
     }
 
     def add(verb: str, answer: Callable[[bytes, str], str]) -> None:

@@ -10,6 +10,7 @@ from provisioner.cli import (
     batch,
     bundle,
     certificate,
+    contest,
     events,
     image,
     label,
@@ -17,6 +18,7 @@ from provisioner.cli import (
     pack,
     path,
     renew,
+    rollout,
     school,
     setup,
     station,
@@ -48,5 +50,5 @@ cli.chapter("Make what machines get", image.group, school.group, pack.app, pack.
 cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group)
 cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
             label.label, certificate.group, events.events)  # fmt: skip
-cli.chapter("Look after schools", renew.renew, bundle.group)
+cli.chapter("Look after schools", renew.renew, bundle.group, rollout.group, contest.group)
 cli.chapter("Try it without hardware", station.lab)

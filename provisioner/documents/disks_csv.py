@@ -24,7 +24,7 @@ def disks_csv(certificate: BatchCertificate) -> str:
     writer.writerow(COLUMNS)
     for w in certificate.wipes:
         writer.writerow(
-            _cell(value)
+            cell(value)
             for value in (
                 w.asset_tag, w.machine_model, w.medium.model, w.medium.serial,
                 w.medium.apparent_bytes, w.level, w.method, w.bytes_written, w.bytes_verified,
@@ -33,7 +33,7 @@ def disks_csv(certificate: BatchCertificate) -> str:
         )  # fmt: skip
     for d in certificate.not_erased:
         writer.writerow(
-            _cell(value)
+            cell(value)
             for value in (
                 d.asset_tag, "", d.model, d.serial, d.size_bytes, "", "", "", "", "",
                 f"NOT ERASED: {d.reason}",
@@ -42,6 +42,7 @@ def disks_csv(certificate: BatchCertificate) -> str:
     return "\ufeff" + out.getvalue()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a cell that no spreadsheet takes for a formula."""
     text = "".join(sign if sign.isprintable() else "�" for sign in str(value))
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -183,6 +183,19 @@ EVENTS: dict[str, Happening] = {
     "memory-test": Happening(mark("memory test ordered"), mark("A long memory test was ordered")),
     "try-again": Happening(mark("told to try again"), mark("Told to try again")),
     "disk-chosen": Happening(mark("disk chosen"), mark("Disk chosen: {disk}")),
+    "rollout-changed": Happening(mark("rollout changed"), mark("Rollout {rollout}: {change}")),
+    "rollout-decided": Happening(
+        mark("rollout decided"), mark("Rollout {rollout}: {verdict}, because: {reason}")
+    ),
+    "rollout-machine-failed": Happening(
+        mark("failed in a rollout"), mark("Failed in rollout {rollout}: {message}")
+    ),
+    "entry-received": Happening(
+        mark("entry received"), mark("Entry {code} of contest {contest} received")
+    ),
+    "entry-erased": Happening(
+        mark("personal data erased"), mark("Names of {entries} entries of {contest} erased")
+    ),
 }
 
 PROBLEMS: dict[str, Trouble] = {

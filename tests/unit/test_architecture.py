@@ -17,12 +17,12 @@ FLOORS = (
     ("__main__", "cli"),
     ("lab", "serve", "doctor"),
     ("api", "web"),
-    ("documents",),
+    ("documents", "contest"),
     ("jobs",),
     ("workshop",),
     ("stages", "fleet", "checks"),
-    ("agent",),
-    ("education",),
+    ("agent", "handin"),
+    ("education", "entry"),
     ("netboot", "swarm", "store", "release"),
     ("model",),
     (
@@ -58,6 +58,8 @@ HOMES = {
     "pyfastcdc": {"release.chunking", "release.patch"},
     "ctypes": {"swarm.zstd"},
     "click": {"cli"},
+    "fastjsonschema": {"entry.sb3"},
+    "cairosvg": {"contest.stage"},
     "weasyprint": {"documents.pdf"},
     "segno": {"documents.qr"},
     "libzim": {"education.zim"},
@@ -116,6 +118,19 @@ def test_what_runs_on_a_pupils_pc_needs_pythons_own_library_only(path: Path) -> 
         inner = name.removeprefix("provisioner.")
         ours = inner.startswith(("pupil", "errors.", "run."))
         assert ours if top == "provisioner" else _is_standard(top), f"{module(path)}: {name}"
+
+
+HANDING_IN = sorted([*PACKAGE.glob("entry/*.py"), *PACKAGE.glob("handin/*.py")])
+
+
+@pytest.mark.parametrize("path", HANDING_IN, ids=module)
+def test_handing_in_needs_only_what_the_contests_layer_brings(path: Path) -> None:
+    for name in imports(path):
+        top, inner = name.split(".")[0], name.removeprefix("provisioner.")
+        if top == "provisioner":
+            assert inner.startswith(("entry", "handin", "model", "errors", "asset_tag")), name
+        else:
+            assert top in {"pydantic", "urllib3", "fastjsonschema"} or _is_standard(top), name
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)

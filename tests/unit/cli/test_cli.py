@@ -51,7 +51,8 @@ def test_help_reads_like_the_job() -> None:
     names = re.findall(r"^  ([a-z][\w-]*)  ", text, re.MULTILINE)
     assert names == ["doctor", "settings", "completion", "image", "school", "app", "pack", "serve",
                      "dashboard", "batch", "machine", "verify", "hand-over", "label",
-                     "certificate", "events", "renew", "bundle", "lab"]  # fmt: skip
+                     "certificate", "events", "renew", "bundle", "rollout", "contest",
+                     "lab"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", list(commands(cli)), ids=" ".join)

@@ -1,0 +1,224 @@
+"""Contests: the organiser's folder, publishing it, and the entries that came home."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provisioner.cli.office import Office, pass_office
+from provisioner.cli.output import Column, json_option, moment, print_json, show_facts, show_list
+from provisioner.cli.shape import Contents
+from provisioner.errors import NotFoundError
+from provisioner.model.contest import STATES
+from provisioner.model.rollout import Freeze, RolloutPlan
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from provisioner.contest.folder import Contest
+    from provisioner.contest.judging import Entry, SchoolStanding
+
+folder_option = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.group("contest", cls=Contents)
+def group() -> None:
+    """A contest: software to every school, and the entries home."""
+
+
+@group.command()
+@click.argument("name")
+@json_option
+@pass_office
+def check(office: Office, name: str, as_json: bool) -> None:
+    """Name every mistake in a contest's folder."""
+    from provisioner.contest.folder import check_contest
+
+    problems = check_contest(office.settings.inventories_dir, name)
+    if as_json:
+        print_json([{"message": problem.message, "hint": problem.hint} for problem in problems])
+    else:
+        for problem in problems:
+            click.echo(str(problem), err=True)
+        if not problems:
+            click.echo(f"{name} is complete.")
+    if problems:
+        raise SystemExit(1)
+
+
+@group.command()
+@click.argument("name")
+@click.option("--state", type=click.Choice(STATES), default="prepared", show_default=True)
+@pass_office
+def publish(office: Office, name: str, state: str) -> None:
+    """Build and sign the contest's layer and bring it to every enrolled school in waves."""
+    from provisioner.contest.layer import publish_layer
+    from provisioner.fleet import rollouts
+    from provisioner.store.tables import now
+
+    found, station = _contest(office, name), office.station
+    manifest = publish_layer(found, station.catalog, station.key, datetime.now(UTC).date())
+    settings = found.settings
+    frozen = Freeze(begins=settings.opens - timedelta(hours=settings.freeze_hours),
+                    ends=settings.closes)  # fmt: skip
+    value = f"{name}.{manifest.version}.{state}"
+    plan = RolloutPlan(
+        name=f"{name}-{manifest.version.replace('.', '-')}-{state}", track=f"contest:{name}",
+        value=value, former=f"{name}.0.removed", schools=settings.schools, lab=settings.lab,
+        freezes=(frozen,) if state == "prepared" else (),
+    )  # fmt: skip
+    with office.transaction() as session:
+        rollouts.start(session, plan, now(), office.actor)
+        rollouts.step(session, now())
+    click.echo(f"{manifest.id} is on its way as “{plan.name}”.")
+
+
+@group.command()
+@click.argument("name")
+@json_option
+@pass_office
+def status(office: Office, name: str, as_json: bool) -> None:
+    """Show every enrolled school: not reached, prepared, on, unknown, handed in."""
+    from provisioner.contest import judging
+    from provisioner.store.tables import now
+
+    found = _contest(office, name)
+    columns: tuple[Column[SchoolStanding], ...] = (
+        Column("school", lambda s: s.school),
+        Column("machines", lambda s: s.machines),
+        Column("not reached", lambda s: s.not_reached),
+        Column("prepared", lambda s: s.prepared),
+        Column("on", lambda s: s.on),
+        Column("unknown", lambda s: s.unknown),
+        Column("entries", lambda s: s.entries),
+        Column("last heard", lambda s: moment(s.last_heard) or "never"),
+    )
+    with office.reading() as session:
+        rows = judging.schools(session, name, found.settings, now())
+        if as_json:
+            print_json([{**dataclasses.asdict(row), "last_heard": moment(row.last_heard)}
+                        for row in rows])  # fmt: skip
+        else:
+            show_list(rows, columns, False, "No school is enrolled.")
+
+
+@group.command("entries")
+@click.argument("name")
+@json_option
+@pass_office
+def entries_(office: Office, name: str, as_json: bool) -> None:
+    """List the entries that came home, with what is in them and which are alike."""
+    found = _contest(office, name)
+    columns: tuple[Column[Entry], ...] = (
+        Column("receipt", lambda e: e.row.code),
+        Column("standing", lambda e: e.standing, lambda e: "" if e.standing == "counts" else "dim"),
+        Column("school", lambda e: e.row.school),
+        Column("group", lambda e: e.row.age_group),
+        Column("title", lambda e: e.row.title),
+        Column("handed in", lambda e: moment(e.row.handed_in_at)),
+        Column("lateness", lambda e: e.row.lateness),
+        Column("sprites", lambda e: e.facts.sprites if e.facts else e.row.refused),
+        Column("blocks", lambda e: e.facts.blocks if e.facts else ""),
+        Column("same as", lambda e: " ".join(e.same_as)),
+        Column("alike", lambda e: " ".join(e.like)),
+    )
+    with office.reading() as session:
+        rows = _entries(session, found)
+        if as_json:
+            print_json([{column.title: column.read(row) for column in columns} for row in rows])
+        else:
+            show_list(rows, columns, False, "No entry has come yet.")
+
+
+@group.command("import")
+@click.argument("name")
+@click.argument("stick", type=folder_option)
+@pass_office
+def import_(office: Office, name: str, stick: Path) -> None:
+    """Take in the entries on a USB stick, and lay the receipts onto it."""
+    from provisioner.api.contests import open_intake
+    from provisioner.handin.stick import bring_in
+
+    carried = bring_in(stick, open_intake(office.station, name))
+    click.echo(f"{carried.whole} entries are here.")
+    for problem in carried.problems:
+        click.echo(problem, err=True)
+    if carried.problems:
+        raise SystemExit(1)
+
+
+@group.command()
+@click.argument("name")
+@click.option("--into", type=click.Path(path_type=Path, dir_okay=False), required=True,
+              help="The zip file to write.")  # fmt: skip
+@pass_office
+def collect(office: Office, name: str, into: Path) -> None:
+    """Write all entries that count, with their table and pictures, into a zip."""
+    from provisioner.contest.results import write_zip
+
+    with office.reading() as session:
+        rows = _entries(session, _contest(office, name))
+    count = write_zip(rows, office.settings.state_dir, name, into)
+    click.echo(f"{count} entries are in {into}.")
+
+
+@group.command("judges-sheet")
+@click.argument("name")
+@click.option("--into", type=click.Path(path_type=Path, dir_okay=False), required=True,
+              help="The PDF to write.")  # fmt: skip
+@click.option("--language", type=click.Choice(["zh", "en"]), default="zh", show_default=True)
+@pass_office
+def judges_sheet(office: Office, name: str, into: Path, language: str) -> None:
+    """Write the judges' sheet, without names of pupils, as a PDF."""
+    from provisioner.contest import results
+
+    found = _contest(office, name)
+    with office.reading() as session:
+        into.write_bytes(results.judges_sheet(_entries(session, found), name, found.settings,
+                                              language))  # fmt: skip
+    click.echo(f"The judges' sheet is in {into}.")
+
+
+@group.command()
+@click.argument("name")
+@click.option("--receipt", default="", help="Of this entry only.")
+@click.option("--due", is_flag=True, help="Of all entries kept longer than the contest's rule.")
+@pass_office
+def erase(office: Office, name: str, receipt: str, due: bool) -> None:
+    """Forget whose entries are: names and classes go, the games stay."""
+    from provisioner.contest import results
+    from provisioner.entry.receipt import read_code
+    from provisioner.store.tables import now
+
+    found = _contest(office, name)
+    if bool(receipt) == due:
+        raise click.UsageError("Say either --receipt or --due.")
+    try:
+        code = read_code(receipt) if receipt else ""
+    except ValueError as error:
+        raise NotFoundError(str(error)) from error
+    with office.transaction() as session:
+        before = results.due(found.settings, now()) if due else None
+        count = results.erase_personal(session, name, office.actor, code=code, before=before)
+    with office.reading() as session:
+        results.erase_papers(session, office.settings.state_dir, name)
+    show_facts([("erased", count)])
+
+
+def _contest(office: Office, name: str) -> Contest:
+    from provisioner.contest.folder import load_contest
+
+    return load_contest(office.settings.inventories_dir, name)
+
+
+def _entries(session: Session, found: Contest) -> list[Entry]:
+    from provisioner.contest import judging
+    from provisioner.entry.sb3 import judge
+
+    starters = [judge(path.read_bytes(), found.settings.limits)
+                for path in sorted((found.folder / "starters").glob("*.sb3"))]  # fmt: skip
+    return judging.entries(session, found.name, found.settings, starters)
