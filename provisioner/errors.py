@@ -51,6 +51,10 @@ class UntrustedError(ProvisionerError):
     """A signature, key, counter or order does not hold; nothing was done."""
 
 
+class NotAllowedError(ProvisionerError):
+    """Whoever asks may not do this; somebody else may."""
+
+
 class DiskChoiceError(ProvisionerError):
     """No disk, or more than one, fits the rule; a person must say which."""
 

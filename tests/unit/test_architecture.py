@@ -19,7 +19,7 @@ FLOORS = (
     ("api", "web"),
     ("documents",),
     ("jobs",),
-    ("workshop",),
+    ("workshop", "accounts"),
     ("stages", "fleet", "checks"),
     ("agent",),
     ("netboot", "swarm", "store", "release"),
@@ -33,6 +33,7 @@ FLOORS = (
         "settings",
         "errors",
         "asset_tag",
+        "tls",
     ),
 )
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
@@ -56,6 +57,8 @@ HOMES = {
     "click": {"cli"},
     "weasyprint": {"documents.pdf"},
     "segno": {"documents.qr"},
+    "xlsxwriter": {"documents.tables"},
+    "argon2": {"accounts.passwords"},
 }
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
