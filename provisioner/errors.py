@@ -55,6 +55,10 @@ class TooLargeError(UntrustedError):
     """A request exceeds a limit; it was not read any further."""
 
 
+class NotAllowedError(ProvisionerError):
+    """Whoever asks may not do this; somebody else may."""
+
+
 class DiskChoiceError(ProvisionerError):
     """No disk, or more than one, fits the rule; a person must say which."""
 

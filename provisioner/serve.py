@@ -30,10 +30,13 @@ from provisioner.netboot.settings import NetbootSettings
 from provisioner.netboot.time_server import TimeServer
 from provisioner.run import run
 from provisioner.settings import DhcpMode, Settings
+from provisioner.store.events import STATION
 from provisioner.swarm.seed import Seeds
-from provisioner.web import make_operator_side
+from provisioner.tls import Certificate, station_certificate
+from provisioner.web import address as dashboard_address
+from provisioner.web import login_link, make_operator_side, somebody_can_log_in
 from provisioner.workshop.in_the_field import Waves
-from provisioner.workshop.station import open_station
+from provisioner.workshop.station import Station, open_station
 
 START_TIMEOUT_S = 20.0
 
@@ -53,7 +56,9 @@ def serve(settings: Settings) -> None:
         operator_socket = _operator_socket(settings)
         machines = make_machine_app(station, netboot, live_files)
         parts.enter_context(_door(machines, machine_socket, "machines"))
-        parts.enter_context(_door(make_operator_side(station), operator_socket, "operator"))
+        papers = station_certificate(settings) if settings.operator_tls else None
+        people = make_operator_side(station)
+        parts.enter_context(_door(people, operator_socket, "operator", papers))
         parts.enter_context(Seeds(station.catalog, netboot, station.key.public))
         if settings.serve_time:
             parts.enter_context(TimeServer(netboot))
@@ -64,7 +69,7 @@ def serve(settings: Settings) -> None:
         dnsmasq = None
         if settings.dhcp is not DhcpMode.OFF:
             dnsmasq = parts.enter_context(Dnsmasq(netboot))
-        _say_ready(settings, netboot)
+        _say_ready(station, netboot, papers)
         while not stop.wait(2.0):
             if dnsmasq is not None:
                 dnsmasq.check()
@@ -105,7 +110,9 @@ def netboot_settings(settings: Settings, address: IPv4Interface) -> NetbootSetti
 
 
 @contextlib.contextmanager
-def _door(app: FastAPI, listening: socket.socket, name: str) -> Iterator[None]:
+def _door(
+    app: FastAPI, listening: socket.socket, name: str, papers: Certificate | None = None
+) -> Iterator[None]:
     """One HTTP server in a thread of its own, answering before this returns."""
     config = uvicorn.Config(
         app,
@@ -115,6 +122,8 @@ def _door(app: FastAPI, listening: socket.socket, name: str) -> Iterator[None]:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        ssl_certfile=papers.certificate if papers else None,
+        ssl_keyfile=papers.key if papers else None,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(
@@ -163,8 +172,12 @@ def _stop_on_signals() -> threading.Event:
     return stop
 
 
-def _say_ready(settings: Settings, netboot: NetbootSettings) -> None:
+def _say_ready(station: Station, netboot: NetbootSettings, papers: Certificate | None) -> None:
     log.warning(
-        "Station ready on %s (%s); dashboard at http://%s:%s/",
-        settings.interface, netboot.station_url, settings.operator_host, settings.operator_port,
+        "Station ready on %s (%s); dashboard at %s/",
+        station.settings.interface, netboot.station_url, dashboard_address(station),
     )  # fmt: skip
+    if papers is not None:
+        log.warning("The dashboard's certificate has the SHA-256 %s", papers.fingerprint)
+    if not somebody_can_log_in(station):
+        log.warning("First start: log in once as administrator at %s", login_link(station, STATION))

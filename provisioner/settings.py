@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     machine_port: int = Field(8080, ge=1, le=65535, description="HTTP for machines")
     operator_host: str = Field("127.0.0.1", description="where the dashboard listens")
     operator_port: int = Field(8000, ge=1, le=65535, description="HTTP for people")
+    operator_tls: bool = Field(
+        False, description="HTTPS for people, with a certificate that the station makes itself"
+    )
     operator_fd: int | None = Field(
         None, ge=3, description="an open listening socket for people, passed by who started us"
     )
@@ -76,6 +79,9 @@ class Settings(BaseSettings):
     )
     workshop_name: str = Field(
         "", max_length=80, description="who refurbishes, as printed on labels and certificates"
+    )
+    workshop_contact: str = Field(
+        "", max_length=200, description="telephone or e-mail, as printed on the hand-over pack"
     )
     public_url: str = Field(
         "",

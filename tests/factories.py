@@ -25,7 +25,7 @@ from provisioner.model.release import (
     ReleaseKind,
 )
 from provisioner.settings import Settings
-from provisioner.store.tables import BatchRow, MachineRow, RunRow, now
+from provisioner.store.tables import BatchRow, CounterRow, MachineRow, RunRow, now
 from provisioner.workshop import desk, runs
 from provisioner.workshop.station import Station, open_station
 
@@ -230,6 +230,7 @@ def busy_day(station: Station) -> None:
         add_machine(session, 7, Milestone.VERIFIED, _placeholders(7))
         start(session, add_machine(session, 8, Milestone.DIAGNOSED, _lenovo(8)), Verb.WIPE, 9)
         add_machine(session, 9, Milestone.DISCOVERED, batch=None)
+        session.get_one(CounterRow, "asset-tag").value = 9
     show_progress(station)
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response, Security
 from pydantic import Field
 
+from provisioner.accounts.roles import Right
 from provisioner.api import problems, reading, views
-from provisioner.api.auth import API_ACTOR
+from provisioner.api.auth import TheWho, may
 from provisioner.api.operator import BEARER, PREFIX, Number, TheStation, Word
 from provisioner.documents import certificates
 from provisioner.documents.disks_csv import disks_csv
@@ -28,7 +29,9 @@ Skip = Annotated[int, Query(ge=0, le=20, description="places of the sheet alread
 router = APIRouter(
     prefix=PREFIX,
     dependencies=[Security(BEARER)],
-    responses=problems.responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=problems.responses(
+        HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY
+    ),
 )
 _NOT_FOUND = problems.responses(HTTPStatus.NOT_FOUND)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -59,10 +62,11 @@ class Answered(Model):
     tags=["machines"],
     summary="Say who a machine is that shares a part with a known one",
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def say_who(station: TheStation, number: Number, answer: Who) -> Answered:
+def say_who(station: TheStation, who: TheWho, number: Number, answer: Who) -> Answered:
     with station.database.transaction() as session:
-        row = recognition.say_who(station, session, number, answer.tag, API_ACTOR)
+        row = recognition.say_who(station, session, number, answer.tag, who.actor)
         return Answered(id=row.id, asset_tag=row.asset_tag or "")
 
 
@@ -123,10 +127,11 @@ def batch_labels(
     summary="Issue the certificate of a machine's erased disk",
     status_code=HTTPStatus.CREATED,
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def issue_machine(station: TheStation, tag: Word, paper: Paper) -> Issued:
+def issue_machine(station: TheStation, who: TheWho, tag: Word, paper: Paper) -> Issued:
     with station.database.transaction() as session:
-        made = certificates.issue_for_machine(station, session, tag, paper, API_ACTOR)
+        made = certificates.issue_for_machine(station, session, tag, paper, who.actor)
     return issued(station, made.number)
 
 
@@ -136,10 +141,11 @@ def issue_machine(station: TheStation, tag: Word, paper: Paper) -> Issued:
     summary="Issue the donor's certificate: every machine and disk of a batch",
     status_code=HTTPStatus.CREATED,
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def issue_batch(station: TheStation, name: Word, paper: Paper) -> Issued:
+def issue_batch(station: TheStation, who: TheWho, name: Word, paper: Paper) -> Issued:
     with station.database.transaction() as session:
-        made = certificates.issue_for_batch(station, session, name, paper, API_ACTOR)
+        made = certificates.issue_for_batch(station, session, name, paper, who.actor)
     return issued(station, made.number)
 
 
@@ -188,10 +194,11 @@ def certificate_as_table(station: TheStation, certificate: Word) -> Response:
     tags=["machines"],
     summary="Let it sleep for ten seconds before it erases, so that a frozen disk is released",
     responses=_CHANGES,
+    dependencies=[may(Right.WORK)],
 )
-def let_sleep(station: TheStation, tag: Word) -> views.MachineView:
+def let_sleep(station: TheStation, who: TheWho, tag: Word) -> views.MachineView:
     with station.database.transaction() as session:
-        errands.let_sleep(station, session, tag, API_ACTOR)
+        errands.let_sleep(station, session, tag, who.actor)
         return reading.machine(station, session, tag)
 
 
@@ -200,10 +207,11 @@ def let_sleep(station: TheStation, tag: Word) -> views.MachineView:
     tags=["machines"],
     summary="Start memtest86+ at its next start over the network, until it is told to try again",
     responses=_CHANGES,
+    dependencies=[may(Right.WORK)],
 )
-def test_memory(station: TheStation, tag: Word) -> views.MachineView:
+def test_memory(station: TheStation, who: TheWho, tag: Word) -> views.MachineView:
     with station.database.transaction() as session:
-        errands.test_memory(station, session, tag, API_ACTOR)
+        errands.test_memory(station, session, tag, who.actor)
         return reading.machine(station, session, tag)
 
 
@@ -223,10 +231,11 @@ def get_grade(station: TheStation, tag: Word) -> MachineGrade:
     tags=["machines"],
     summary="Give a machine another grade than the rules do, with a reason",
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def change_grade(station: TheStation, tag: Word, change: GradeChange) -> MachineGrade:
+def change_grade(station: TheStation, who: TheWho, tag: Word, change: GradeChange) -> MachineGrade:
     with station.database.transaction() as session:
-        row = grades.override_grade(station, session, tag, change.letter, change.reason, API_ACTOR)
+        row = grades.override_grade(station, session, tag, change.letter, change.reason, who.actor)
         session.flush()
         return grades.grade_of(session, row)
 
@@ -236,10 +245,11 @@ def change_grade(station: TheStation, tag: Word, change: GradeChange) -> Machine
     tags=["machines"],
     summary="What a person found: screen, keyboard, ports, sound, case",
     responses=_CHANGES,
+    dependencies=[may(Right.WORK)],
 )
-def look_at(station: TheStation, tag: Word, looked: LookedAt) -> MachineGrade:
+def look_at(station: TheStation, who: TheWho, tag: Word, looked: LookedAt) -> MachineGrade:
     with station.database.transaction() as session:
-        row = grades.look_at(station, session, tag, looked.found, API_ACTOR)
+        row = grades.look_at(station, session, tag, looked.found, who.actor)
         session.flush()
         return grades.grade_of(session, row)
 

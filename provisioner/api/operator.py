@@ -17,8 +17,9 @@ from fastapi.security import HTTPBearer
 from pydantic import Field, StringConstraints
 from sse_starlette import EventSourceResponse
 
+from provisioner.accounts.roles import Right
 from provisioner.api import problems, reading, rows, views
-from provisioner.api.auth import API_ACTOR, HEALTH, Doorkeeper, Guard, doorkeeper_of
+from provisioner.api.auth import HEALTH, Doorkeeper, Guard, TheWho, declared, may
 from provisioner.api.live import watch_tiles
 from provisioner.lifecycle import Verb
 from provisioner.model.base import Model, ShortText
@@ -26,6 +27,7 @@ from provisioner.model.batch import BatchPlan
 from provisioner.model.hardware import DiskRef
 from provisioner.model.release import Manifest
 from provisioner.workshop import desk
+from provisioner.workshop.builds import Builds
 from provisioner.workshop.passport import seal_passport
 from provisioner.workshop.path import read_manifest
 from provisioner.workshop.station import Station
@@ -46,11 +48,13 @@ TheStation = Annotated[Station, Depends(station_of)]
 # What stands in an address: PostgreSQL refuses NUL, and nothing of ours is longer.
 Word = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Number = Annotated[int, Path(gt=0, lt=2**31)]
-BEARER = HTTPBearer(auto_error=False, description="the content of the file operator.token")
+BEARER = HTTPBearer(auto_error=False, description="a token (`provisioner token add`), with scopes")
 router = APIRouter(
     prefix=PREFIX,
     dependencies=[Security(BEARER)],  # for the description; `auth.Guard` is what refuses
-    responses=problems.responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=problems.responses(
+        HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY
+    ),
 )
 _NOT_FOUND = problems.responses(HTTPStatus.NOT_FOUND)
 _STREAM = {
@@ -94,15 +98,19 @@ def make_operator_app(station: Station, show: problems.Show | None = None) -> Fa
         # Their pages load scripts from outside, and there is no outside in a workshop.
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(declared)],
     )
-    from provisioner.api import intake  # it builds on what stands here
+    from provisioner.api import intake, office, people  # they build on what stands here
 
-    doorkeeper = doorkeeper_of(station)
+    doorkeeper = Doorkeeper(station)
     app.state.station, app.state.doorkeeper = station, doorkeeper
+    app.state.builds = Builds(station)
     app.add_middleware(Guard, doorkeeper=doorkeeper)
     problems.install(app, show)
     app.include_router(router)
     app.include_router(intake.router)
+    app.include_router(people.router)
+    app.include_router(office.router)
     app.add_api_route(HEALTH, _alive, tags=["station"], summary="Whether the station answers")
     return app
 
@@ -129,10 +137,11 @@ def list_batches(station: TheStation) -> list[views.BatchView]:
     summary="Open a batch: machines that are plugged in join it",
     status_code=HTTPStatus.CREATED,
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def create_batch(station: TheStation, plan: BatchPlan) -> views.BatchView:
+def create_batch(station: TheStation, who: TheWho, plan: BatchPlan) -> views.BatchView:
     with station.database.transaction() as session:
-        desk.create_batch(station, session, plan, API_ACTOR)
+        desk.create_batch(station, session, plan, who.actor)
         return reading.batch(session, plan.name)
 
 
@@ -147,10 +156,11 @@ def get_batch(station: TheStation, name: Word) -> views.BatchView:
     tags=["batches"],
     summary="Let no further machine join; those that have joined go on",
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def close_batch(station: TheStation, name: Word) -> views.BatchView:
+def close_batch(station: TheStation, who: TheWho, name: Word) -> views.BatchView:
     with station.database.transaction() as session:
-        desk.close_batch(station, session, name, API_ACTOR)
+        desk.close_batch(station, session, name, who.actor)
         return reading.batch(session, name)
 
 
@@ -178,10 +188,11 @@ def get_machine(station: TheStation, tag: Word) -> views.MachineView:
     tags=["machines"],
     summary="The cause is mended: start the stage that failed again",
     responses=_CHANGES,
+    dependencies=[may(Right.WORK)],
 )
-def try_again(station: TheStation, tag: Word) -> views.MachineView:
+def try_again(station: TheStation, who: TheWho, tag: Word) -> views.MachineView:
     with station.database.transaction() as session:
-        desk.try_again(station, session, tag, API_ACTOR)
+        desk.try_again(station, session, tag, who.actor)
         return reading.machine(station, session, tag)
 
 
@@ -190,10 +201,11 @@ def try_again(station: TheStation, tag: Word) -> views.MachineView:
     tags=["machines"],
     summary="Say which disk is erased and used. Everything on it will be destroyed",
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def use_disk(station: TheStation, tag: Word, answer: DiskAnswer) -> DiskRef:
+def use_disk(station: TheStation, who: TheWho, tag: Word, answer: DiskAnswer) -> DiskRef:
     with station.database.transaction() as session:
-        return desk.use_disk(station, session, tag, answer.serial, API_ACTOR)
+        return desk.use_disk(station, session, tag, answer.serial, who.actor)
 
 
 @router.post(
@@ -201,10 +213,11 @@ def use_disk(station: TheStation, tag: Word, answer: DiskAnswer) -> DiskRef:
     tags=["machines"],
     summary="Do a stage again; what follows it is no longer proved",
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def redo(station: TheStation, tag: Word, wanted: RedoRequest) -> views.MachineView:
+def redo(station: TheStation, who: TheWho, tag: Word, wanted: RedoRequest) -> views.MachineView:
     with station.database.transaction() as session:
-        desk.redo(station, session, tag, wanted.verb, API_ACTOR)
+        desk.redo(station, session, tag, wanted.verb, who.actor)
         return reading.machine(station, session, tag)
 
 
@@ -213,10 +226,11 @@ def redo(station: TheStation, tag: Word, wanted: RedoRequest) -> views.MachineVi
     tags=["machines"],
     summary="The school has signed for a verified machine",
     responses=_CHANGES,
+    dependencies=[may(Right.ORDER)],
 )
-def hand_over(station: TheStation, tag: Word, receipt: Receipt) -> views.MachineView:
+def hand_over(station: TheStation, who: TheWho, tag: Word, receipt: Receipt) -> views.MachineView:
     with station.database.transaction() as session:
-        desk.hand_over(station, session, tag, API_ACTOR, receipt.received_by)
+        desk.hand_over(station, session, tag, who.actor, receipt.received_by)
         return reading.machine(station, session, tag)
 
 

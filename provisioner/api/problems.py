@@ -36,6 +36,7 @@ KINDS: dict[type[errors.ProvisionerError], tuple[str, HTTPStatus, str]] = {
     errors.ConfigError: ("config", _S.UNPROCESSABLE_ENTITY, "A file or a setting is wrong"),
     errors.UntrustedError: ("untrusted", _S.FORBIDDEN, "This cannot be trusted"),
     errors.TooLargeError: ("too-large", _S.REQUEST_ENTITY_TOO_LARGE, "This is too large"),
+    errors.NotAllowedError: ("not-allowed", _S.FORBIDDEN, "You may not do this"),
     errors.DiskChoiceError: ("disk-choice", _S.CONFLICT, "A person must choose the disk"),
     errors.DiskFaultError: ("disk-fault", _S.CONFLICT, "A disk is faulty"),
     errors.WipeRefusedError: ("wipe-refused", _S.CONFLICT, "A disk cannot be erased as demanded"),

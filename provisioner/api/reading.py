@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session, joinedload
@@ -13,7 +14,7 @@ from provisioner.fleet.school import check_school, find_school, load_school, sch
 from provisioner.lifecycle import WORKSHOP_GOAL, Milestone
 from provisioner.settings import Settings
 from provisioner.store.tables import BatchRow, EventRow, MachineRow, RunRow, now
-from provisioner.workshop import desk
+from provisioner.workshop import bench, desk, grades
 from provisioner.workshop.passport import passport
 from provisioner.workshop.station import Station
 
@@ -69,6 +70,9 @@ def events(
     limit: int = 100,
     kind: str | None = None,
     machine: str | None = None,
+    actor: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     newest: bool = False,
 ) -> list[views.EventView]:
     """Events between `after` and `before` in order; with `newest` the last ones, newest first."""
@@ -80,8 +84,19 @@ def events(
         query = query.where(EventRow.kind == kind)
     if machine:
         query = query.where(EventRow.machine_id == desk.find_machine(session, machine).id)
+    if actor:
+        query = query.where(EventRow.actor == actor)
+    if since is not None:
+        query = query.where(EventRow.at >= since)
+    if until is not None:
+        query = query.where(EventRow.at < until)
     found = session.scalars(query).all()
     return _event_views(session, found)
+
+
+def event_actors(session: Session) -> list[str]:
+    """Who has done something, by name."""
+    return list(session.scalars(select(EventRow.actor).distinct().order_by(EventRow.actor)))
 
 
 def event_kinds(session: Session) -> list[str]:
@@ -126,7 +141,15 @@ def _tiles(station: Station, session: Session, where: ColumnElement[bool]) -> li
     query = select(MachineRow).where(where).options(joinedload(MachineRow.batch))
     found = session.scalars(query.order_by(MachineRow.asset_tag, MachineRow.id)).all()
     latest = _latest_runs(session, [row.id for row in found])
-    return [rows.tile(row, latest.get(row.id), station.board.get(row.id), now()) for row in found]
+    letters = grades.letters_of(station, session, found)
+    places, at = bench.places(session), now()
+    return [
+        rows.tile(
+            row, latest.get(row.id), station.board.get(row.id), at,
+            grade=letters.get(row.id, ""), place=places.get(row.id),
+        )
+        for row in found
+    ]  # fmt: skip
 
 
 def _latest_runs(session: Session, machines: Iterable[int]) -> dict[int, rows.LatestRun]:

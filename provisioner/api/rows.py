@@ -72,7 +72,13 @@ class Counts:
 
 
 def tile(
-    machine: MachineRow, latest: LatestRun | None, live: Live | None, at: datetime
+    machine: MachineRow,
+    latest: LatestRun | None,
+    live: Live | None,
+    at: datetime,
+    *,
+    grade: str = "",
+    place: int | None = None,
 ) -> TileView:
     """One machine at a glance, as it stands at the moment `at`."""
     screen = screen_for(machine)
@@ -91,6 +97,8 @@ def tile(
         running=running.verb if running else "",
         path=_path(machine, latest),
         needs_hand=_problem(machine.needs_hand),
+        grade=grade,
+        place=place,
         silent=_is_silent(machine, running, at),
         **progress,
     )

@@ -60,6 +60,8 @@ class TileView(Model):
     bytes_per_second: float | None = None
     seconds_left: float | None = Field(None, description="from the rate so far, while it is known")
     needs_hand: Problem | None = Field(description="what a person must do")
+    grade: str = Field("", description="A to D once it was tested")
+    place: int | None = Field(None, description="on the bench, from 0; None: nobody put it there")
     silent: bool = Field(description="at work, but not heard for a minute")
 
 
@@ -114,6 +116,9 @@ class BatchView(Model):
     open: bool
     open_until: datetime | None
     created_at: datetime
+    seconds_left: float | None = Field(
+        None, description="until all that have joined are ready, by how long stages took here"
+    )
 
 
 class EventView(Model):

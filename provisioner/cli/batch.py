@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import click
-from pydantic import ValidationError
 
 from provisioner.api import reading
 from provisioner.api.views import BatchView
 from provisioner.cli.office import Office, pass_office
-from provisioner.cli.output import Column, json_option, moment, print_json, show_facts, show_list
+from provisioner.cli.output import (
+    Column,
+    fitting,
+    json_option,
+    moment,
+    print_json,
+    show_facts,
+    show_list,
+)
 from provisioner.cli.shape import Contents
 from provisioner.model.batch import BatchPlan, DiskRule
 from provisioner.model.erasure import WipeLevel
@@ -67,8 +74,8 @@ def open_(office: Office, name: str, school: str, release: str, size: int, open_
     Whatever is on the chosen disk of a machine that joins will be erased.
     """
     policy = {"disk": disk, "wipe_level": wipe_level, "diagnose": tests}
-    plan = _plan(name=name, school=school, release=release, size=size,
-                 open_minutes=open_minutes, policy=policy)  # fmt: skip
+    plan = fitting(BatchPlan, name=name, school=school, release=release, size=size,
+                   open_minutes=open_minutes, policy=policy)  # fmt: skip
     with office.transaction() as session:
         desk.create_batch(office.station, session, plan, office.actor)
         _show(reading.batch(session, name), as_json)
@@ -112,15 +119,6 @@ def close(office: Office, name: str, as_json: bool) -> None:
     with office.transaction() as session:
         desk.close_batch(office.station, session, name, office.actor)
         _show(reading.batch(session, name), as_json)
-
-
-def _plan(**values: object) -> BatchPlan:
-    try:
-        return BatchPlan.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise click.UsageError(f"{field}: {first['msg']}.") from error
 
 
 def _show(batch: BatchView, as_json: bool) -> None:

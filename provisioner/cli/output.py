@@ -15,12 +15,13 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 # C1 controls, and the marks that turn the direction of writing: legal in JSON, not on a terminal.
 _UNPRINTED = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API does.")
@@ -101,6 +102,16 @@ def bar(fraction: float, width: int = 20) -> str:
     fraction = min(max(fraction, 0.0), 1.0)
     done = round(fraction * width)
     return f"[{'#' * done}{'-' * (width - done)}] {fraction:4.0%}"
+
+
+def fitting(model: type[M], **values: object) -> M:
+    """A value of the model from what was typed. Raises click's UsageError naming the field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise click.UsageError(f"{field}: {first['msg']}.") from error
 
 
 def moment(at: datetime | None) -> str:

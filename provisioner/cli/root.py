@@ -17,6 +17,7 @@ from provisioner.cli import (
     machine,
     pack,
     path,
+    people,
     renew,
     rollout,
     school,
@@ -47,7 +48,8 @@ def cli(context: click.Context, state_dir: Path | None) -> None:
 
 cli.chapter("Set up the station", setup.doctor, setup.settings, setup.completion)
 cli.chapter("Make what machines get", image.group, school.group, pack.app, pack.group)
-cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group)
+cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group,
+            people.account, people.token)  # fmt: skip
 cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
             label.label, certificate.group, events.events)  # fmt: skip
 cli.chapter("Look after schools", renew.renew, bundle.group, rollout.group, contest.group)

@@ -21,8 +21,15 @@ from provisioner.settings import DhcpMode
 @click.option("--machine-port", type=int, help="HTTP port for machines.")
 @click.option("--operator-host", help="Where the dashboard listens; loopback unless told.")
 @click.option("--operator-port", type=int, help="HTTP port of the dashboard.")
+@click.option(
+    "--tls",
+    "operator_tls",
+    is_flag=True,
+    default=None,
+    help="HTTPS for the dashboard, with a certificate that the station makes itself.",
+)
 @pass_office
-def serve(office: Office, /, **options: str | int | None) -> None:
+def serve(office: Office, /, **options: str | int | bool | None) -> None:
     """Run the station until Ctrl-C: netboot, dashboard, and the work on machines."""
     from provisioner.serve import serve as run_station
 
@@ -32,10 +39,10 @@ def serve(office: Office, /, **options: str | int | None) -> None:
 @click.command()
 @pass_office
 def dashboard(office: Office) -> None:
-    """Print the dashboard's address, with the token that logs in."""
+    """Print the dashboard's address, with a code that logs an administrator in once."""
     from provisioner.web import login_link
 
-    click.echo(login_link(office.station))
+    click.echo(login_link(office.station, office.actor))
 
 
 @click.command()

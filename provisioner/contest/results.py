@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import zipfile
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,8 +13,8 @@ from sqlalchemy.orm import Session
 from provisioner.contest.intake import entries_folder
 from provisioner.contest.judging import Entry
 from provisioner.contest.stage import thumbnail
-from provisioner.documents.disks_csv import cell
 from provisioner.documents.pdf import make_pdf
+from provisioner.documents.tables import csv_table
 from provisioner.errors import NotFoundError, ProofMissingError
 from provisioner.model.contest import ContestSettings
 from provisioner.store.entry_tables import EntryRow
@@ -30,25 +28,21 @@ COLUMNS = ("code", "standing", "age group", "school", "name", "class", "title", 
 
 
 def entries_csv(entries: Sequence[Entry]) -> str:
-    """UTF-8 with a byte order mark; no cell is read as a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for entry in entries:
-        row, facts = entry.row, entry.facts
-        writer.writerow(
-            cell(value)
-            for value in (
-                row.code, entry.standing, row.age_group, row.school, entry.name, entry.form,
-                row.title, row.handed_in_at.isoformat(),
-                "unknown" if row.doubt_s is None else round(row.doubt_s),
-                row.received_at.isoformat(), row.lateness,
-                facts.sprites if facts else "", facts.blocks if facts else "",
-                facts.scripts if facts else "", " ".join(entry.same_as), " ".join(entry.like),
-                " ".join(facts.extensions) if facts else "", file_name(entry),
-            )
-        )  # fmt: skip
-    return "\ufeff" + out.getvalue()
+    """One line for each, for a spreadsheet."""
+    return csv_table(COLUMNS, (_cells(entry) for entry in entries))
+
+
+def _cells(entry: Entry) -> tuple[object, ...]:
+    row, facts = entry.row, entry.facts
+    return (
+        row.code, entry.standing, row.age_group, row.school, entry.name, entry.form,
+        row.title, row.handed_in_at.isoformat(),
+        "unknown" if row.doubt_s is None else round(row.doubt_s),
+        row.received_at.isoformat(), row.lateness,
+        facts.sprites if facts else "", facts.blocks if facts else "",
+        facts.scripts if facts else "", " ".join(entry.same_as), " ".join(entry.like),
+        " ".join(facts.extensions) if facts else "", file_name(entry),
+    )  # fmt: skip
 
 
 def file_name(entry: Entry) -> str:

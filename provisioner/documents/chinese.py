@@ -122,4 +122,115 @@ ZH = {
     "Labels": "标签",
     "Scan for its page and checklist": "扫码查看页面和检查表",
     "Scan for its number": "扫码读取编号",
+    "What became of the machines": "捐赠电脑的去向",
+    "machines given": "台捐赠电脑",
+    "in use at schools": "台在学校使用",
+    "disks erased with proof": "块硬盘已清除并核实",
+    "reused": "再利用",
+    "recycled, on receipts": "已回收（凭收据）",
+    "CO₂e that reuse may have spared": "再利用可能减少的 CO₂e",
+    "By donor": "按捐赠方",
+    "Reused": "再利用",
+    "Retired": "已退役",
+    "kg reused": "再利用（千克）",
+    "Weight from the list of models": "重量取自型号表（台）",
+    "kg recycled on receipts": "凭收据回收（千克）",
+    "kg CO₂e, low": "CO₂e 下限（千克）",
+    "kg CO₂e, high": "CO₂e 上限（千克）",
+    "CO₂e": "CO₂ 当量",
+    "donor not noted": "未登记捐赠方",
+    "in all": "合计",
+    "Donors": "捐赠方",
+    "Pupils": "学生",
+    "Pupils, as declared by schools": "学生人数（学校申报）",
+    "School": "学校",
+    "School year": "学年",
+    "Declared by": "申报人",
+    "Declared on": "申报日期",
+    "Rules and sources": "规则与来源",
+    "Rule": "规则",
+    "Reused: machines that a school has signed for, each once.":
+        "再利用：学校已签收的电脑，每台只计一次。",
+    "Weight: the model's where this workshop keeps one, else the median of its kind in Boavizta's "
+    "open dataset (217 desktops: 5.26 kg, 407 laptops: 1.65 kg).":
+        "重量：取本工场型号表中的数值；没有时取 Boavizta 开放数据集中同类电脑的中位数"
+        "（217 台台式机：5.26 千克，407 台笔记本：1.65 千克）。",
+    "Recycled: only what a factory has weighed and signed for; machines that wait for it count as "
+    "nothing.": "回收：只计工厂过磅并签收的重量；等待回收的电脑不计。",
+    "Disks: erased, read back and judged by the station; a certificate names each one.":
+        "硬盘：由工作站清除、读回并判定；证书逐块列出。",
+    "Pupils: as declared by schools, with date and name; never reckoned from machines.":
+        "学生：以学校申报为准，注明日期与申报人；绝不由电脑数量推算。",
+    "CO₂e: a range for three more years of use instead of a new machine. Low: 109 kg a desktop and "
+    "69 kg a laptop (reuse network of Belgium, model of TU Berlin, 2005). High: 249 kg a desktop "
+    "and 236 kg a laptop, the median share of manufacturing in makers' declarations (Boavizta's "
+    "open dataset, February 2023). It was not measured on these machines; studies (MIT 2010, "
+    "ADEME) found reuse that saved nothing, where an old machine needs much power or many new "
+    "parts.":
+        "CO₂e：以再用三年代替购置新机的区间值。下限：台式机每台 109 千克，笔记本每台 69 千克"
+        "（比利时再利用网络，柏林工业大学 2005 年模型）。上限：台式机每台 249 千克，笔记本每台 "
+        "236 千克，为厂商声明中制造阶段的中位数（Boavizta 开放数据集，2023 年 2 月）。这些电脑"
+        "未经实测；也有研究（MIT 2010、ADEME）发现，旧电脑耗电高或更换部件多时，再利用并无减排。",
+    "Hand-over": "交付",
+    "Your classroom": "您的电脑教室",
+    "{count} computers, tested, erased and set up for you. Everything on this paper is about your "
+    "room.": "{count} 台电脑已检测、清除并为您配置。本资料的全部内容都针对您的教室。",
+    "System": "系统",
+    "Lease": "租期",
+    "When something is broken": "出现故障时",
+    "{count} more computers of this batch were not ready when this was printed; they are not on "
+    "the list.": "打印时本批次还有 {count} 台电脑未就绪，未列入本表。",
+    "Computers and seats": "电脑与座位",
+    "Seat": "座位",
+    "Label": "标签",
+    "Name in the network": "网络名称",
+    "For": "使用者",
+    "teacher": "教师",
+    "pupil": "学生",
+    "For the teacher": "教师指南",
+    "The first lesson": "第一节课",
+    "Plug each computer in at its seat: screen, keyboard, mouse, network, power.":
+        "把每台电脑接到对应的座位：显示器、键盘、鼠标、网线、电源。",
+    "Switch the teacher's computer on first. It starts and shows this picture:":
+        "先打开教师机。启动后出现以下画面：",
+    "A drawing made from your school's settings: your greeting, your two accounts{wallpaper}.":
+        "此图根据贵校的设置绘制：您的欢迎词、两个账户{wallpaper}。",
+    " and your wallpaper": "和壁纸",
+    "Choose “{teacher}” and type the password that the workshop gave you on its own sheet. Pupils "
+    "choose “{pupil}”.":
+        "选择“{teacher}”，输入工场另纸交给您的密码。学生选择“{pupil}”。",
+    "What pupils save lies in their home folder on that computer and stays there, also after an "
+    "update.": "学生保存的内容在该电脑的主文件夹中，更新后仍会保留。",
+    "Switch off by the menu, at the end of the lesson.": "下课时通过菜单关机。",
+    "Language": "语言",
+    "Keyboard": "键盘",
+    "Clock": "时钟",
+    "kept by the room itself, without Internet": "由教室自行维持，无需互联网",
+    "Seats": "座位数",
+    "{teachers} for teachers, {pupils} for pupils": "教师 {teachers} 个，学生 {pupils} 个",
+    "When a computer fails": "电脑出现故障时",
+    "It stays dark.": "没有反应。",
+    "Check both ends of the power cable and the switch at the back, then the screen's own switch "
+    "and cable.": "检查电源线两端和机箱背面的开关，再检查显示器的开关和线缆。",
+    "It does not start as usual.": "不能正常启动。",
+    "Switch it off and on once. If it does the same again, tell the workshop what the screen "
+    "shows.":
+        "关机后再开机一次。若仍然如此，请把屏幕上的内容告诉工场。",
+    "It is slow or a program hangs.": "运行缓慢或程序无响应。",
+    "Switch it off and on. Nothing that pupils do can break the system itself.":
+        "关机后再开机。学生的任何操作都不会损坏系统本身。",
+    "It beeps, smells or gets hot.": "发出蜂鸣、异味或发烫。",
+    "Pull the power plug and leave it off. Open nothing.": "拔下电源插头，不要再开机，也不要拆开。",
+    "All else.": "其他情况。",
+    "Note the number on the label and what the screen says, take a photo, and tell the workshop.":
+        "记下标签上的编号和屏幕上的文字，拍照并告知工场。",
+    "Receipt": "收条",
+    "We have received {count} computers with these numbers, in working order:":
+        "我校已收到以下编号的 {count} 台电脑，工作正常：",
+    "They are on lease: they stay the workshop's property and come back to it, to be used again or "
+    "recycled. What is missing or did not work:":
+        "这些电脑为租用：仍属工场所有，到期归还，由工场再利用或回收。缺少或不能工作的部分：",
+    "For the school": "学校",
+    "For the workshop": "工场",
+    "Place, date": "地点、日期",
 }  # fmt: skip

@@ -11,14 +11,15 @@ from weasyprint.urls import FatalURLFetchingError, URLFetcher
 from provisioner.errors import StationError
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)
-_PICTURE = "data:image/svg+xml"
+# QR codes, and a school's own wallpaper.
+_PICTURES = ("data:image/svg+xml", "data:image/png;base64,", "data:image/jpeg;base64,")
 
 
 class _OnlyOwnPictures(URLFetcher):  # type: ignore[misc]
-    """Our own QR codes and nothing else: no file, no address."""
+    """Pictures that stand in the document itself and nothing else: no file, no address."""
 
     def fetch(self, url: str, headers: Any = None) -> Any:
-        if not url.startswith(_PICTURE):
+        if not url.startswith(_PICTURES):
             raise FatalURLFetchingError("a document fetches nothing")
         return super().fetch(url, headers)
 

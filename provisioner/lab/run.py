@@ -133,7 +133,7 @@ def _stay(workshop: VirtualWorkshop) -> None:
 
 
 def _dashboard(workshop: VirtualWorkshop) -> str:
-    return f"{workshop.station.dashboard}login#{workshop.station.token}"
+    return f"{workshop.station.dashboard}login#{workshop.station.login_code()}"
 
 
 @contextlib.contextmanager

@@ -99,6 +99,10 @@ class LabStation:
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait(STOP_TIMEOUT_S)
 
+    def login_code(self) -> str:
+        """A code that lets a person in once, as the station's administrator."""
+        return str(self.post("accounts/first/code")["code"])
+
     def get(self, path: str, **query: str) -> Any:
         """GET an operator's resource, for example `machines`; its JSON."""
         return self._request("GET", path, fields=query).json()

@@ -30,7 +30,8 @@ class Database:
         config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            # Every branch: two parts of the program may add tables side by side.
+            command.upgrade(config, "heads")
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

@@ -2,42 +2,82 @@
 
 from __future__ import annotations
 
+import re
+from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
+from provisioner.accounts.sessions import is_form_of
 from provisioner.api.auth import session_of
-from provisioner.api.operator import doorkeeper_from
 from provisioner.errors import UntrustedError
 
 FORM_SECRET = "form_secret"  # noqa: S105 - the field's name
-# Our longest form is a batch: eight short fields.
-MAX_BYTES, MAX_FIELDS = 64 * 1024, 64
+# Who has not logged in sends a login; our longest form is a school's file.
+MAX_BYTES, MAX_OWN_BYTES, MAX_FIELDS = 64 * 1024, 256 * 1024, 64
+# A phone's photo.
+MAX_FILE_BYTES = 16 * 1024 * 1024
+_MULTIPART = "multipart/form-data"
+_FIELD_NAME = re.compile(rb'; ?name="([^"]{1,80})"')
 
 Fields = dict[str, str]
 
 
 async def read_form(request: Request) -> Fields:
     """The fields of a URL-encoded form; of a field that comes twice, the last one."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise HTTPException(413)
+    return await _read(request, MAX_BYTES)
+
+
+async def _read(request: Request, limit: int) -> Fields:
     try:
-        text = body.decode("utf-8")
+        text = (await _body(request, limit)).decode("utf-8")
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError as error:
         raise HTTPException(400) from error
 
 
+async def _body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HTTPException(413)
+    return bytes(body)
+
+
+def parse_multipart(body: bytes, kind: str) -> tuple[Fields, dict[str, bytes]]:
+    """The fields and the files of a form (RFC 7578). Raises HTTPException for what is none."""
+    boundary = kind.partition("boundary=")[2].strip('"').encode("latin-1")
+    if not 1 <= len(boundary) <= 70:  # RFC 2046, 5.1.1
+        raise HTTPException(400)
+    fields: Fields = {}
+    files: dict[str, bytes] = {}
+    parts = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    for part in parts[1:-1][:MAX_FIELDS]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = _FIELD_NAME.search(head)
+        if name is None:
+            raise HTTPException(400)
+        if b"filename=" in head:
+            files[name[1].decode("utf-8", "replace")] = content
+        else:
+            fields[name[1].decode("utf-8", "replace")] = content.decode("utf-8", "replace")
+    return fields, files
+
+
 async def read_own_form(request: Request) -> Fields:
     """The fields of a form of ours. Raises UntrustedError for one that another site made."""
-    fields = await read_form(request)
+    kind = request.headers.get("content-type", "")
+    if kind.startswith(_MULTIPART):
+        body = await _body(request, MAX_FILE_BYTES)
+        fields, request.state.files = parse_multipart(body, kind)
+    else:
+        fields = await _read(request, MAX_OWN_BYTES)
     secret = fields.pop(FORM_SECRET, "")
-    if not doorkeeper_from(request).is_form_of(session_of(request), secret):
+    if not is_form_of(session_of(request), secret):
         raise UntrustedError(
             "This form does not come from this session's page.",
             "Load the page again and repeat what you did; nothing was changed.",
@@ -47,3 +87,13 @@ async def read_own_form(request: Request) -> Fields:
 
 AnyForm = Annotated[Fields, Depends(read_form)]
 OwnForm = Annotated[Fields, Depends(read_own_form)]
+
+
+def go(address: str) -> Response:
+    """Where a form leads when it is done: a page that may be loaded again."""
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """What was typed into a field, as one line of signs that can be shown."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())[:limit]

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
+from provisioner.accounts import sessions
+from provisioner.accounts.roles import Right, Who
 from provisioner.api.auth import API_PREFIX, session_of
-from provisioner.api.operator import doorkeeper_from, station_of
+from provisioner.api.operator import station_of
 from provisioner.api.problems import ProblemDocument
 from provisioner.templating import render
 from provisioner.web.gist import gist
@@ -32,6 +34,9 @@ HEADERS = {
 }
 
 
+NOBODY = Who(actor="", rights=frozenset())
+
+
 @dataclass(frozen=True)
 class Visitor:
     """Who looks at a page: the station they look at, their language, their forms' secret."""
@@ -40,6 +45,7 @@ class Visitor:
     speech: Speech
     form_secret: str
     path: str
+    who: Who = NOBODY
     keep_language: bool = False
 
     def fragment(self, template: str, **values: Any) -> str:
@@ -49,6 +55,8 @@ class Visitor:
             t=self.speech,
             _=self.speech.text,
             form_secret=self.form_secret,
+            who=self.who,
+            Right=Right,
             order_of=order_of,
             gist=gist,
             **values,
@@ -81,7 +89,8 @@ def visitor_of(request: Request) -> Visitor:
     return Visitor(
         station=station_of(request),
         speech=Speech(language),
-        form_secret=doorkeeper_from(request).form_secret(session_of(request)),
+        form_secret=sessions.form_secret(session_of(request)),
+        who=getattr(request.state, "who", NOBODY),
         path=request.url.path,
         keep_language=asked == language,
     )

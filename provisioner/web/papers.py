@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from fastapi import APIRouter, Depends, Request, Response
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.responses import RedirectResponse
-
+from provisioner.accounts.roles import Right
 from provisioner.api import intake
-from provisioner.api.auth import DASHBOARD_ACTOR
+from provisioner.api.auth import may
 from provisioner.api.operator import Word
 from provisioner.documents import certificates
 from provisioner.documents.labels import Form, labels_pdf, machines_of_batch
 from provisioner.documents.papers import certificate_pdf
-from provisioner.errors import WrongStateError
+from provisioner.errors import NotFoundError, WrongStateError
 from provisioner.model.certificate import Paper, Person
 from provisioner.model.grade import CHECKLIST, Letter, Looked
-from provisioner.web.forms import Fields, OwnForm, read_own_form
-from provisioner.web.page import TheVisitor
-from provisioner.workshop import desk, grades
+from provisioner.web.forms import Fields, OwnForm, go, one_line, read_own_form
+from provisioner.web.page import HEADERS, TheVisitor
+from provisioner.workshop import desk, giving, grades, photos
 
 router = APIRouter(include_in_schema=False)
 # The dependency of the whole router: no form of it can be forgotten.
@@ -68,51 +66,72 @@ def checklist(visitor: TheVisitor, tag: Word) -> Response:
     return visitor.page("checklist", tag=name, grade=grade, parts=CHECKLIST)
 
 
-@forms.post("/machines/{tag}/certificate")
+@router.get("/machines/{tag}/photo")
+def photo(visitor: TheVisitor, tag: Word) -> Response:
+    """The photo of a machine's label."""
+    with visitor.station.database.reading() as session:
+        path = photos.photo_of(visitor.station, desk.find_machine(session, tag))
+    if path is None:
+        raise NotFoundError(f"There is no photo of {tag}.", "Take one on the machine's page.")
+    return Response(path.read_bytes(), media_type="image/jpeg", headers=HEADERS)
+
+
+@forms.post("/machines/{tag}/photo", dependencies=[may(Right.WORK)])
+def keep_photo(request: Request, visitor: TheVisitor, tag: Word) -> Response:
+    content = getattr(request.state, "files", {}).get("photo", b"")
+    with visitor.station.database.transaction() as session:
+        photos.keep_photo(visitor.station, session, tag, content, visitor.who.actor)
+    return go(f"/machines/{tag}#photo")
+
+
+@forms.post("/machines/{tag}/donor", dependencies=[may(Right.DONORS)])
+def machine_donor(visitor: TheVisitor, tag: Word, form: OwnForm) -> Response:
+    with visitor.station.database.transaction() as session:
+        giving.gave_machine(session, tag, one_line(form.get("donor", "")), visitor.who.actor)
+    return go(f"/machines/{tag}")
+
+
+@forms.post("/machines/{tag}/certificate", dependencies=[may(Right.ORDER)])
 def issue_for_machine(visitor: TheVisitor, tag: Word, form: OwnForm) -> Response:
     with visitor.station.database.transaction() as session:
-        certificates.issue_for_machine(visitor.station, session, tag, _paper(form), DASHBOARD_ACTOR)
-    return _to(f"/machines/{tag}#papers")
+        certificates.issue_for_machine(
+            visitor.station, session, tag, _paper(form), visitor.who.actor
+        )
+    return go(f"/machines/{tag}#papers")
 
 
-@forms.post("/batches/{name}/certificate")
+@forms.post("/batches/{name}/certificate", dependencies=[may(Right.ORDER)])
 def issue_for_batch(visitor: TheVisitor, name: Word, form: OwnForm) -> Response:
     with visitor.station.database.transaction() as session:
-        certificates.issue_for_batch(visitor.station, session, name, _paper(form), DASHBOARD_ACTOR)
-    return _to(f"/batches/{name}#papers")
+        certificates.issue_for_batch(
+            visitor.station, session, name, _paper(form), visitor.who.actor
+        )
+    return go(f"/batches/{name}#papers")
 
 
-@forms.post("/machines/{tag}/grade")
+@forms.post("/machines/{tag}/grade", dependencies=[may(Right.ORDER)])
 def change_grade(visitor: TheVisitor, tag: Word, form: OwnForm) -> Response:
     wanted = form.get("letter", "")
     if wanted not in set(Letter):
         raise WrongStateError(f"There is no grade “{wanted[:10]}”.", "Choose A, B, C or D.")
     with visitor.station.database.transaction() as session:
         grades.override_grade(
-            visitor.station, session, tag, Letter(wanted), form.get("reason", ""), DASHBOARD_ACTOR
+            visitor.station, session, tag, Letter(wanted), form.get("reason", ""), visitor.who.actor
         )
-    return _to(f"/machines/{tag}#grade")
+    return go(f"/machines/{tag}#grade")
 
 
-@forms.post("/machines/{tag}/checklist")
+@forms.post("/machines/{tag}/checklist", dependencies=[may(Right.WORK)])
 def look_at(visitor: TheVisitor, tag: Word, form: OwnForm) -> Response:
     found = {part: Looked(form[part]) for part in CHECKLIST if form.get(part) in set(Looked)}
     with visitor.station.database.transaction() as session:
-        grades.look_at(visitor.station, session, tag, found, DASHBOARD_ACTOR)
-    return _to(f"/machines/{tag}#grade")
+        grades.look_at(visitor.station, session, tag, found, visitor.who.actor)
+    return go(f"/machines/{tag}#grade")
 
 
 def _paper(form: Fields) -> Paper:
-    def line(name: str) -> str:
-        words = " ".join(form.get(name, "").split())
-        return "".join(sign for sign in words if sign.isprintable())[:200]
-
     return Paper(
-        donor=line("donor"),
-        destination=line("destination"),
-        verified_by=Person(name=line("verified_by")),
+        donor=one_line(form.get("donor", "")),
+        destination=one_line(form.get("destination", "")),
+        verified_by=Person(name=one_line(form.get("verified_by", ""))),
     )
-
-
-def _to(address: str) -> Response:
-    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)

@@ -108,6 +108,18 @@ class Speech:
         assert match is not None
         return f"{match['number'] or ''}{self.text(match['task'])}"
 
+    def role(self, role: str | None) -> str:
+        return self.text(words.ROLES[role]) if role in words.ROLES else ""
+
+    def right(self, right: str) -> str:
+        return self.text(words.RIGHTS.get(right, right))
+
+    def standing(self, standing: str) -> str:
+        return self.text(words.STANDINGS.get(standing, standing))
+
+    def kind(self, kind: str) -> str:
+        return self.text(words.KINDS.get(kind, kind))
+
     def disk_rule(self, rule: str) -> str:
         return self.text(words.DISK_RULES.get(rule, rule))
 
@@ -126,7 +138,8 @@ class Speech:
         happening = words.EVENTS.get(event.kind)
         if happening is None:
             return f"{event.kind} {event.data or ''}".strip()
-        return self.text(happening.sentence).format_map(self._figures(event.data)).strip()
+        sentence = words.RAISED if _rises(event.data) else happening.sentence
+        return self.text(sentence).format_map(self._figures(event.data)).strip()
 
     def event_kind(self, kind: str) -> str:
         """The name of a kind of event, for a list to choose from."""
@@ -173,6 +186,14 @@ class Speech:
         flat = {**data, **(problem if isinstance(problem, dict) else {})}
         figures = defaultdict(str, {name: str(value) for name, value in flat.items()})
         figures["stage"] = self.stage(figures["verb"])
+        figures["role"] = self.role(figures["role"])
         for name in ("was", "now"):
             figures[name] = self.milestone(figures[name])
         return figures
+
+
+def _rises(data: Mapping[str, Any]) -> bool:
+    """Whether a milestone was raised; most events name none."""
+    was, now = str(data.get("was")), str(data.get("now"))
+    known = set(Milestone)
+    return was in known and now in known and Milestone(now).rank > Milestone(was).rank

@@ -43,24 +43,27 @@ def live_machine(visitor: TheVisitor, tag: Word) -> EventSourceResponse:
 
 
 async def _tiles(visitor: Visitor, batch: str | None) -> AsyncIterator[Sent]:
-    before, station = "", visitor.station
+    before, station = ("", ""), visitor.station
     async for change in watch_tiles(station, lambda s: reading.tiles(station, s, batch)):
         for tile in change.tiles:
             html = visitor.fragment("_tile", tile=tile)
             yield _part(f"tile-{tile.id}", html, parts.order_of(tile))
         for number in change.gone:
             yield {"event": "gone", "data": json.dumps({"id": f"tile-{number}"})}
-        html = await run_sync(_batches, visitor, batch, change.everything)
-        if html != before:
-            before = html
-            yield _part("batches", html)
+        batches, hands = await run_sync(_around, visitor, batch, change.everything)
+        if batches != before[0]:
+            yield _part("batches", batches)
+        if hands != before[1]:
+            yield _part("hands", hands)
+        before = (batches, hands)
 
 
 async def _machine(visitor: Visitor, tag: Word, number: int) -> AsyncIterator[Sent]:
     stages, station = "", visitor.station
     async for change in watch_tiles(station, lambda s: reading.tile(station, s, number)):
         for tile in change.tiles:
-            yield _part("status", visitor.fragment("_status", tile=tile))
+            seen = await run_sync(_seen, visitor)
+            yield _part("status", visitor.fragment("_status", tile=tile, seen=seen))
         html = await run_sync(_stages, visitor, tag)
         if html != stages:
             stages = html
@@ -71,16 +74,22 @@ def _part(name: str, html: str, order: str | None = None) -> Sent:
     return {"event": "part", "data": json.dumps({"id": name, "html": html, "order": order})}
 
 
-def _batches(visitor: Visitor, batch: str | None, tiles: Sequence[TileView]) -> str:
+def _around(visitor: Visitor, batch: str | None, tiles: Sequence[TileView]) -> tuple[str, str]:
+    """What stands around the tiles: the batches, and who needs a hand."""
     with visitor.station.database.reading() as session:
-        if batch is not None:
-            found = [reading.batch(session, batch)]
-        else:
-            found = parts.batches_in_work(reading.batches(session), tiles)
-    return visitor.fragment("_batches", batches=found)
+        seen = parts.overview(session, tiles, batch)
+    return (
+        visitor.fragment("_batches", batches=seen.batches),
+        visitor.fragment("_hands", hands=seen.hands),
+    )
 
 
 def _stages(visitor: Visitor, tag: Word) -> str:
     with visitor.station.database.reading() as session:
         view = reading.machine(visitor.station, session, tag)
     return visitor.fragment("_stages", machine=view)
+
+
+def _seen(visitor: Visitor) -> int:
+    with visitor.station.database.reading() as session:
+        return desk.last_event(session)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from provisioner.accounts.roles import Right, Role
 from provisioner.lifecycle import RunState, Verb
 from provisioner.model.batch import DiskRule
 from provisioner.model.record import CheckOutcome
+from provisioner.model.release import ReleaseKind
 from provisioner.web.catalogue import mark
+from provisioner.workshop.releases import Standing
 from provisioner.workshop.runs import RESTART
 
 
@@ -130,6 +133,33 @@ DISK_RULES: dict[str, str] = {
     DiskRule.LARGEST: mark("The largest disk"),
 }
 
+ROLES: dict[str, str] = {
+    Role.VOLUNTEER: mark("Volunteer"),
+    Role.OPERATOR: mark("Operator"),
+    Role.ORGANISER: mark("Organiser"),
+    Role.ADMINISTRATOR: mark("Administrator"),
+}
+
+RIGHTS: dict[str, str] = {
+    Right.LOOK: mark("see everything"),
+    Right.WORK: mark("work at the bench"),
+    Right.ORDER: mark("open batches, erase, hand over"),
+    Right.SCHOOLS: mark("look after schools"),
+    Right.RELEASES: mark("build and promote releases"),
+    Right.DONORS: mark("note donors and receipts"),
+    Right.ACCOUNTS: mark("manage people and tokens"),
+}
+
+STANDINGS: dict[str, str] = {
+    Standing.NEW: mark("nothing said yet"),
+    Standing.PROMOTED: mark("promoted"),
+    Standing.WITHDRAWN: mark("withdrawn"),
+}
+KINDS: dict[str, str] = {
+    ReleaseKind.SYSTEM: mark("system"),
+    ReleaseKind.LIVE: mark("live environment"),
+}
+
 # In braces: figures of the event. {stage} is the stage's name in the reader's language.
 EVENTS: dict[str, Happening] = {
     "batch-opened": Happening(
@@ -148,6 +178,39 @@ EVENTS: dict[str, Happening] = {
     "mac-moved": Happening(
         mark("network address moved"),
         mark("Network address {mac} moved here from another machine"),
+    ),
+    "account-made": Happening(mark("account made"), mark("Account {login} made: {role}")),
+    "account-changed": Happening(
+        mark("account changed"), mark("Account {login} changed: {role} {schools}")
+    ),
+    "code-made": Happening(mark("one-time code made"), mark("A one-time code made for {login}")),
+    "logged-in": Happening(mark("logged in"), mark("{login} logged in")),
+    "password-chosen": Happening(mark("password chosen"), mark("{login} chose a password")),
+    "token-made": Happening(mark("token made"), mark("Token {name} made: {scopes}")),
+    "token-revoked": Happening(mark("token turned off"), mark("Token {name} turned off")),
+    "batch-reopened": Happening(
+        mark("batch opened again"), mark("Batch {name} opened again for {minutes} minutes")
+    ),
+    "photo-taken": Happening(mark("photo taken"), mark("A photo of its label was kept")),
+    "donor-noted": Happening(mark("donor noted"), mark("Donor noted: {name}")),
+    "gift-noted": Happening(mark("gift noted"), mark("Given by {name}: {count} machines")),
+    "receipt-noted": Happening(
+        mark("receipt noted"), mark("Receipt {number} of {factory}: {kilograms} kg recycled")
+    ),
+    "pupils-declared": Happening(
+        mark("pupils declared"), mark("{school} declares {pupils} pupils in {year}: {name}")
+    ),
+    "lease-noted": Happening(mark("lease noted"), mark("Lease of {school}: {begins} to {ends}")),
+    "school-edited": Happening(
+        mark("school's settings changed"), mark("Settings of {school} changed: {lines} lines")
+    ),
+    "build-started": Happening(mark("build started"), mark("{recipe} is being built")),
+    "build-ended": Happening(mark("build ended"), mark("Building {recipe} ended with {code}")),
+    "release-standing": Happening(
+        mark("release promoted or withdrawn"), mark("{release}: {standing} {reason}")
+    ),
+    "bench-arranged": Happening(
+        mark("bench arranged"), mark("The bench arranged: {count} machines")
     ),
     "certificate-issued": Happening(
         mark("certificate issued"), mark("Certificate {number} issued")
@@ -197,6 +260,9 @@ EVENTS: dict[str, Happening] = {
         mark("personal data erased"), mark("Names of {entries} entries of {contest} erased")
     ),
 }
+
+# The kind "milestone" when it rises without a stage's word for it, such as at a hand-over.
+RAISED = mark("Now: {was} → {now}")
 
 PROBLEMS: dict[str, Trouble] = {
     "ask": Trouble(
@@ -253,6 +319,10 @@ PROBLEMS: dict[str, Trouble] = {
         mark("Something could not be trusted and was refused"),
         mark("Nothing was written. Ask the operator to look at the journal."),
     ),
+    "NotAllowedError": Trouble(
+        mark("You may not do this"),
+        mark("Ask somebody who may; an administrator can change what you may do."),
+    ),
     "CommandError": Trouble(
         mark("A tool failed"),
         mark("Restart the machine and press “Try again”; if it happens twice, ask the operator."),
@@ -293,6 +363,7 @@ HTTP_PROBLEMS: dict[int, str] = {
     409: mark("This does not fit now"),
     413: mark("This is too large"),
     422: mark("Something is filled in wrongly"),
+    429: mark("Too many tries"),
     500: mark("Something went wrong"),
     503: mark("It cannot be reached"),
 }

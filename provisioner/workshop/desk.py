@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provisioner.errors import ConfigError, NotFoundError, WrongStateError, nearest
@@ -17,8 +17,8 @@ from provisioner.model.batch import BatchPlan
 from provisioner.model.hardware import Disk, DiskRef, Hardware
 from provisioner.model.release import ReleaseKind
 from provisioner.stages.choose_disk import describe
-from provisioner.store.events import note
-from provisioner.store.tables import BatchRow, MachineRow, now
+from provisioner.store.events import STATION, note
+from provisioner.store.tables import BatchRow, EventRow, MachineRow, now
 from provisioner.workshop import runs
 from provisioner.workshop.enrolment import open_batch
 from provisioner.workshop.path import machine_by_tag, read_manifest, unknown_tag
@@ -70,6 +70,45 @@ def close_batch(station: Station, session: Session, name: str, actor: str) -> Ba
     note(session, "batch-closed", actor=actor, batch_id=batch.id)
     station.board.touch()
     return batch
+
+
+def reopen_batch(
+    station: Station, session: Session, name: str, minutes: int, actor: str
+) -> BatchRow:
+    """Let machines join again for so many minutes. Raises WrongStateError beside an open one."""
+    batch = find_batch(session, name)
+    other = open_batch(session)
+    if other is not None and other.id != batch.id:
+        raise WrongStateError(
+            f"The batch {other.name} is still open.", "Close it before opening another one."
+        )
+    batch.open_until = now() + timedelta(minutes=minutes)
+    note(session, "batch-reopened", actor=actor, batch_id=batch.id, name=name, minutes=minutes)
+    station.board.touch()
+    return batch
+
+
+def not_overtaken(session: Session, machine: MachineRow, seen: int) -> None:
+    """Raises WrongStateError when a person has given this machine an order since event `seen`.
+
+    Two people who look at the same page both press a button: one wins, the other is told.
+    """
+    # On a database with many writers both would look before either has written.
+    session.refresh(machine, with_for_update=True)
+    query = select(EventRow).where(
+        EventRow.machine_id == machine.id, EventRow.id > seen, EventRow.actor != STATION
+    )
+    first = session.scalars(query.order_by(EventRow.id).limit(1)).first()
+    if first is not None:
+        raise WrongStateError(
+            f"Meanwhile {first.actor} has done something with {machine.asset_tag}.",
+            "Look at the page as it is now, then decide; nothing of yours was done.",
+        )
+
+
+def last_event(session: Session) -> int:
+    """The number of the newest event: what somebody who looks now has seen."""
+    return session.scalar(select(func.max(EventRow.id))) or 0
 
 
 def find_batch(session: Session, name: str) -> BatchRow:

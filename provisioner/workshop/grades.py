@@ -6,10 +6,11 @@ person's word stands beside what the rules said. It holds until the machine is t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provisioner.errors import WrongStateError
@@ -21,6 +22,8 @@ from provisioner.store.events import note
 from provisioner.store.tables import EventRow, MachineRow, RunRow
 from provisioner.workshop import desk
 from provisioner.workshop.station import Station
+
+_ENDED = (RunState.SUCCEEDED, RunState.FAILED)
 
 
 class MachineGrade(Model):
@@ -47,6 +50,39 @@ def grade_of(session: Session, machine: MachineRow) -> MachineGrade:
         letter=letter, by_rules=found.letter, reasons=found.reasons, looked=looked,
         overridden_by=override.actor if override else "", override_reason=data.get("reason", ""),
     )  # fmt: skip
+
+
+def letters_of(
+    station: Station, session: Session, machines: Sequence[MachineRow]
+) -> dict[int, str]:
+    """The grades of machines that were tested; made anew when what they rest on changed."""
+    numbers = [machine.id for machine in machines]
+    tested = dict(
+        session.execute(
+            select(RunRow.machine_id, func.max(RunRow.id))
+            .where(RunRow.verb == Verb.DIAGNOSE, RunRow.state.in_(_ENDED))
+            .where(RunRow.machine_id.in_(numbers))
+            .group_by(RunRow.machine_id)
+        ).all()
+    )
+    said = dict(
+        session.execute(
+            select(EventRow.machine_id, func.max(EventRow.id))
+            .where(EventRow.kind.in_(("grade-overridden", "looked-at")))
+            .where(EventRow.machine_id.in_(numbers))
+            .group_by(EventRow.machine_id)
+        ).all()
+    )
+    found: dict[int, str] = {}
+    for machine in machines:
+        if machine.id in tested:
+            rests_on = (tested[machine.id], said.get(machine.id, 0))
+            kept = station.letters.get(machine.id)
+            if kept is None or kept[0] != rests_on:
+                kept = (rests_on, grade_of(session, machine).letter.value)
+                station.letters[machine.id] = kept
+            found[machine.id] = kept[1]
+    return found
 
 
 def override_grade(
@@ -97,7 +133,7 @@ def _by_rules(run: RunRow | None, looked: dict[str, Looked]) -> Grade:
 def _latest_diagnosis(session: Session, machine: MachineRow) -> RunRow | None:
     query = select(RunRow).where(
         RunRow.machine_id == machine.id, RunRow.verb == Verb.DIAGNOSE,
-        RunRow.state.in_((RunState.SUCCEEDED, RunState.FAILED)),
+        RunRow.state.in_(_ENDED),
     )  # fmt: skip
     return session.scalars(query.order_by(RunRow.id.desc())).first()
 

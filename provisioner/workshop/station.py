@@ -36,6 +36,8 @@ class Station:
     catalog: Catalog
     url: str = ""
     board: Board = field(default_factory=Board)
+    # Grades as they were computed, by machine and by what they rest on (workshop.grades).
+    letters: dict[int, tuple[tuple[int, int], str]] = field(default_factory=dict)
 
     @property
     def ssh_key_path(self) -> Path:

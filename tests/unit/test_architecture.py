@@ -19,7 +19,7 @@ FLOORS = (
     ("api", "web"),
     ("documents", "contest"),
     ("jobs",),
-    ("workshop",),
+    ("workshop", "accounts"),
     ("stages", "fleet", "checks"),
     ("agent", "handin"),
     ("education", "entry"),
@@ -36,6 +36,7 @@ FLOORS = (
         "errors",
         "asset_tag",
         "pupil",
+        "tls",
     ),
 )
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
@@ -64,6 +65,8 @@ HOMES = {
     "segno": {"documents.qr"},
     "libzim": {"education.zim"},
     "sqlite3": {"education.kolibri", "education.kinds"},
+    "xlsxwriter": {"documents.tables"},
+    "argon2": {"accounts.passwords"},
 }
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -25,7 +25,7 @@ from provisioner.agent.drive import ata_facts, nvme_facts, parse_nvme_log, parse
 from provisioner.agent.lsblk import parse_lsblk
 from provisioner.agent.smart import parse_health, parse_reading
 from provisioner.agent.strain import judge_firmware
-from provisioner.api.auth import SESSION_COOKIE, doorkeeper_of
+from provisioner.api.auth import SESSION_COOKIE
 from provisioner.cli import cli
 from provisioner.documents.certificates import issue_for_batch, issue_for_machine
 from provisioner.documents.disks_csv import disks_csv
@@ -43,6 +43,7 @@ from provisioner.store.tables import EventRow, MachineRow
 from provisioner.web import make_operator_side
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station
+from tests import people
 from tests.paper_factory import BATCH, PAPER, make_pc, make_workshop, send_through
 from tests.unit.workshop.robot import disk, hardware
 
@@ -200,7 +201,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
 
 @pytest.fixture(scope="module")
 def browser(evil: Station) -> Iterator[TestClient]:
-    session = doorkeeper_of(evil).new_session()
+    session = people.log_in(evil)
     with TestClient(make_operator_side(evil), cookies={SESSION_COOKIE: session}) as client:
         yield client
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from provisioner.store import office  # noqa: F401 - its tables belong to the metadata
 from provisioner.store.tables import Table
 
 connection = context.config.attributes["connection"]

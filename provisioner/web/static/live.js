@@ -3,12 +3,15 @@
 // show the same and load themselves again.
 "use strict";
 
+// Parts that came since the screen was last drawn: only the newest of each is put.
+const waitingParts = new Map();
+
 function put(part) {
   const template = document.createElement("template");
   template.innerHTML = part.html.trim();
   const fresh = template.content.firstElementChild;
   const old = document.getElementById(part.id);
-  const focused = old !== null && old.contains(document.activeElement);
+  const focused = old !== null && old.contains(document.activeElement) ? document.activeElement : null;
   if (part.order === null) {
     if (old !== null) old.replaceWith(fresh);
   } else if (old !== null && old.dataset.order === part.order) {
@@ -20,7 +23,35 @@ function put(part) {
     list.insertBefore(fresh, next ?? null);
   }
   // Whoever walks the page by keyboard stays where they are.
-  if (focused) fresh.querySelector("a, button")?.focus();
+  if (focused !== null) stay(fresh, focused);
+}
+
+// After the bench has given the new tile its handle, which it does in a microtask of its own.
+function stay(fresh, focused) {
+  queueMicrotask(() => {
+    const handle = focused.matches(".handle") ? fresh.querySelector(".handle") : null;
+    (handle ?? fresh.querySelector("a, button"))?.focus();
+  });
+}
+
+function flush() {
+  // Nothing moves under a finger that drags.
+  if (document.querySelector(".is-dragged") !== null) {
+    requestAnimationFrame(flush);
+    return;
+  }
+  const parts = [...waitingParts.values()];
+  waitingParts.clear();
+  for (const part of parts) {
+    if (part.html === undefined) document.getElementById(part.id)?.remove();
+    else put(part);
+  }
+}
+
+function later(part) {
+  if (waitingParts.size === 0) requestAnimationFrame(flush);
+  waitingParts.delete(part.id);
+  waitingParts.set(part.id, part);
 }
 
 function listen(address) {
@@ -32,19 +63,17 @@ function listen(address) {
     // Closed for good: the session has ended, or the machine is gone. Loading again says which.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
   });
-  source.addEventListener("part", (event) => put(JSON.parse(event.data)));
-  source.addEventListener("gone", (event) => {
-    document.getElementById(JSON.parse(event.data).id)?.remove();
-  });
+  source.addEventListener("part", (event) => later(JSON.parse(event.data)));
+  source.addEventListener("gone", (event) => later(JSON.parse(event.data)));
 }
 
-// The address that “provisioner dashboard” prints carries the token behind the #, which a
-// browser keeps to itself; it goes into the form, and out of the address and the history.
+// The address that “provisioner dashboard” prints carries a code behind the #, which a browser
+// keeps to itself; it goes into the form, and out of the address and the history.
 function logInByAddress(form) {
-  const token = location.hash.slice(1);
-  if (!token) return;
+  const code = location.hash.slice(1);
+  if (!code) return;
   history.replaceState(null, "", location.pathname + location.search);
-  form.elements.token.value = token;
+  form.elements.code.value = code;
   form.submit();
 }
 

@@ -11,7 +11,7 @@ import pytest
 from jinja2.ext import extract_from_ast
 from weasyprint.urls import FatalURLFetchingError
 
-from provisioner.documents import texts
+from provisioner.documents import impact_papers, texts
 from provisioner.documents.certificates import issue_for_batch, issue_for_machine
 from provisioner.documents.chinese import ZH
 from provisioner.documents.disks_csv import disks_csv
@@ -37,6 +37,8 @@ def spoken() -> set[str]:
     found |= {"bytes", "yes", "no", "clear", "purge", "hard disk", "solid-state disk", "NVMe"}
     found.add("The drive did not tell whether it hides an area (HPA, DCO).")
     found.add(str(WipeCertificate.model_fields["standard"].default))
+    found |= {*impact_papers.HEAD, *impact_papers.PUPILS_HEAD, *impact_papers.RULES}
+    found |= {"Donors", "Pupils", "Rules and sources", "Rule", "donor not noted", "in all"}
     for path in (templates_folder() / "documents").glob("*.j2"):
         tree = environment().parse(path.read_text())
         for _, _, message in extract_from_ast(tree, ("_",)):

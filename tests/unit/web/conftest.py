@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from provisioner.api.auth import SESSION_COOKIE, doorkeeper_of
+from provisioner.api.auth import SESSION_COOKIE
 from provisioner.web import make_operator_side
 from provisioner.workshop.station import Station
-from tests import factories
+from tests import factories, people
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def busy(station: Station) -> Station:
 
 @pytest.fixture
 def session(station: Station) -> str:
-    return doorkeeper_of(station).new_session()
+    return people.log_in(station, login="li")
 
 
 @pytest.fixture
-def secret(station: Station, session: str) -> dict[str, str]:
+def secret(session: str) -> dict[str, str]:
     """What every form of this session carries."""
-    return {"form_secret": doorkeeper_of(station).form_secret(session)}
+    return people.secret_of(session)
 
 
 @pytest.fixture
