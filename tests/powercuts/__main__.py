@@ -22,6 +22,7 @@ from typing import Any
 from provisioner.model.signed import PrivateKey
 from provisioner.release.build import ensure_release
 from provisioner.release.catalog import Catalog
+from provisioner.release.materials import Wishes
 from provisioner.secret_file import secret_file
 from provisioner.settings import load_settings
 from provisioner.workshop.station import STATION_KEY
@@ -153,7 +154,7 @@ def built() -> Path:
     catalog = Catalog(base / "releases")
     ensure_release(
         settings.images_dir / "live", catalog=catalog, key=PrivateKey.from_hex(key),
-        cache=settings.cache_dir, mirror=settings.mirror, report=lambda _step, _fraction: None,
+        cache=settings.cache_dir, wishes=Wishes(mirror=settings.mirror),
     )  # fmt: skip
     return catalog.folder("live")
 

@@ -26,7 +26,7 @@ from provisioner.model.release import INITRD, KERNEL, LOADER_BOOT_IMG, LOADER_CO
 from provisioner.model.school import PUPIL_UID, TEACHER_UID
 from provisioner.model.signed import PrivateKey
 from provisioner.release.bios import boot_sector, core_sectors
-from provisioner.release.grubcfg import GRUB_CFG, installed_grub_cfg, kernel_folder
+from provisioner.release.grubcfg import first_boot_files, kernel_folder
 from provisioner.run import run
 
 DISK_BYTES = 16_000_000_000
@@ -98,15 +98,16 @@ def _fill_esp(release: Release, disk: Path, slot: Slot, work: Path, arguments: s
     # 8 sectors a cluster, as mkfs takes for a partition of this size; here it sees the whole disk
     run([*command[:-1], "-s", "8", f"--offset={slot.start}", disk, str(kib)], timeout_s=60)
     where = f"{disk}@@{start}"
-    config = work / "grub.cfg"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(
-        installed_grub_cfg(release.id, system_uuid=ROOM.uuid, state_uuid=STATE.uuid,
-                           kernel_arguments=arguments)
-    )  # fmt: skip
+    begin = first_boot_files(
+        release.id, system_uuid=ROOM.uuid, state_uuid=STATE.uuid, kernel_arguments=arguments
+    )
+    written = {name: work / "start" / str(number) for number, name in enumerate(begin)}
+    (work / "start").mkdir(parents=True)
+    for name, path in written.items():
+        path.write_bytes(begin[name])
     kernels = kernel_folder(release.id)
     files = {
-        GRUB_CFG: config,
+        **{f"/{name.lstrip('/')}": path for name, path in written.items()},
         f"{kernels}/{KERNEL}": release.folder / KERNEL,
         f"{kernels}/{INITRD}": release.folder / INITRD,
         **{f"/{place}": release.folder / name for name, place in ESP_PLACES.items()},
