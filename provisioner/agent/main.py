@@ -259,6 +259,7 @@ def main() -> int:
         _start_screen(agent)
     else:
         _start_cache(home)
+        field.show_loader()
         sticks.append(_start_sticks(home, agent))
         order = field.unfinished()
         if order is not None:

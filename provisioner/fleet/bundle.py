@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from provisioner.agent.memory import write_whole
 from provisioner.errors import ImageMismatchError, NotFoundError, UntrustedError
 from provisioner.model.bundle import BUNDLE, FOLDER, RECEIPTS, Bundle, Receipt
 from provisioner.model.patch import PATCHES
@@ -49,7 +50,7 @@ def export_bundle(
     for number, (name, (origin, digest)) in enumerate(sorted(wanted.items())):
         report(f"Copying {name}", number / len(wanted))
         _put(origin, folder / name, digest)
-    _write(folder / BUNDLE, key.seal(bundle).encode())
+    write_whole(folder / BUNDLE, key.seal(bundle))
     return folder
 
 
@@ -112,12 +113,3 @@ def _put(origin: Path, target: Path, digest: str) -> None:
             "Take another stick.",
         )
     part.replace(target)
-
-
-def _write(path: Path, data: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

@@ -91,12 +91,7 @@ class Installed:
         (state / "home/pupil/drawing.txt").write_text(DRAWN)
         parts = partitions(self.disk)
         for part, tree in ((parts[2], system), (parts[3], state)):
-            where: list[str | Path] = [
-                "-E",
-                f"offset={part.start}",
-                self.disk,
-                f"{part.size >> 10}k",
-            ]
+            where = ["-E", f"offset={part.start}", str(self.disk), f"{part.size >> 10}k"]
             run(["mkfs.ext4", "-q", "-F", "-d", tree, *where], timeout_s=60)
         self.esp = f"{self.disk}@@{parts[1].start}"
         self._esp(source)

@@ -1,7 +1,8 @@
 """`python -m tests.powercuts --live FOLDER`: record once, cut at many points, judge each.
 
-Points lie evenly over all writes and flushes of the imaging, and of the renewal; what was not
-flushed then is kept, lost or torn into sectors by chance (the same chance each time).
+Points lie evenly over all writes and flushes of the imaging, and of the renewal, several at each
+when there are more points than writes; what was not flushed then is kept, lost or torn into
+sectors by chance (the same in each run).
 """
 
 from __future__ import annotations
@@ -19,13 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner.model.signed import PrivateKey
-from provisioner.release.build import ensure_release
-from provisioner.release.catalog import Catalog
-from provisioner.release.materials import Wishes
-from provisioner.secret_file import secret_file
-from provisioner.settings import load_settings
-from provisioner.workshop.station import STATION_KEY
+from tests.cached_release import cached_release
 from tests.powercuts.in_guest import MARK_AT
 from tests.powercuts.judge import Judge
 from tests.powercuts.record import DISK_BYTES, Recording, record
@@ -57,11 +52,9 @@ def phases_of(log: Path, writes: list[Write]) -> dict[str, int]:
 
 
 def points_between(first: int, last: int, count: int) -> list[int]:
-    """`count` points, evenly; each at most once."""
+    """`count` points, evenly, in order; more than there are writes means several at each."""
     span = last - first
-    return sorted(
-        {first + 1 + span * n // count for n in range(count)} & set(range(first + 1, last + 1))
-    )
+    return [first + 1 + span * n // count for n in range(count)]
 
 
 def cut_all(recording: Recording, points: dict[str, list[int]], folder: Path) -> dict[str, Result]:
@@ -71,8 +64,9 @@ def cut_all(recording: Recording, points: dict[str, list[int]], folder: Path) ->
     results: dict[str, Result] = {phase: Result() for phase in points}
     try:
         for phase, numbers in points.items():
-            for point in numbers:
-                how = replay.cut(point, disk, random.Random(point))
+            for nth, point in enumerate(numbers):
+                # where a point stands several times, another chance each time
+                how = replay.cut(point, disk, random.Random(f"{phase} {point} {nth}"))
                 found = judge.look(disk, imaging=phase == "imaging")
                 result = results[phase]
                 result.cuts += 1
@@ -93,7 +87,7 @@ def _what(release: str, trial: bool) -> str:
 
 def spread(phases: dict[str, int], count: int) -> dict[str, list[int]]:
     """Half of the points in the imaging, half in the renewal; its trial is short and dense."""
-    trial = min(count // 6, phases["end"] - phases["trial"])
+    trial = count // 6
     return {
         "imaging": points_between(phases["imaging"], phases["renewal"], count // 2),
         "renewal": points_between(phases["renewal"], phases["trial"], count - count // 2 - trial),
@@ -145,20 +139,6 @@ def replay_points(recording: Recording, count: int, workers: int, folder: Path) 
     }
 
 
-def built() -> Path:
-    """The lab's live release, from the cache or built now."""
-    settings = load_settings()
-    base = settings.cache_dir / "lab"
-    base.mkdir(parents=True, exist_ok=True)
-    key = secret_file(base / STATION_KEY, lambda: PrivateKey.generate().to_hex())
-    catalog = Catalog(base / "releases")
-    ensure_release(
-        settings.images_dir / "live", catalog=catalog, key=PrivateKey.from_hex(key),
-        cache=settings.cache_dir, wishes=Wishes(mirror=settings.mirror),
-    )  # fmt: skip
-    return catalog.folder("live")
-
-
 def main() -> int:
     words = argparse.ArgumentParser(prog="python -m tests.powercuts", description=__doc__)
     words.add_argument("--live", type=Path, help="folder of a live release; else it is built")
@@ -168,7 +148,7 @@ def main() -> int:
     chosen = words.parse_args()
     with tempfile.TemporaryDirectory(prefix="powercuts-", dir="/var/tmp") as place:
         folder = Path(place)
-        recording = record(chosen.live or built(), folder)
+        recording = record(chosen.live or cached_release("live"), folder)
         found = replay_points(recording, chosen.points, chosen.workers, folder)
     text = json.dumps(found, indent=2)
     print(text)

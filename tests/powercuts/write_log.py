@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAGIC = 0x6A736677736872
-FLUSH, FUA, DISCARD = 1, 2, 4
+FLUSH, DISCARD = 1, 4
 SECTOR = 512
 _ZEROS = bytes(1 << 20)
 
@@ -46,7 +46,7 @@ def read_log(log: Path) -> list[Write]:
             file.seek(place)
             sector, sectors, flags, _ = struct.unpack("<QQQQ", file.read(32))
             length, zeros = sectors * unit, bool(flags & DISCARD)
-            flush = bool(flags & (FLUSH | FUA))
+            flush = bool(flags & FLUSH)  # a write by force (FUA) covers nothing but itself
             found.append(Write(sector * unit, length, place + unit, flush, zeros))
             place += unit + (0 if zeros else length)
     return found
@@ -128,21 +128,19 @@ def put(handle: int, write: Write, data: bytes) -> None:
             os.pwrite(handle, part, place)
 
 
-def copy_sparse(source: Path, target: Path) -> None:
-    """A copy of what is not a hole."""
+def copy_sparse(source: Path, target: Path, start: int = 0, size: int | None = None) -> None:
+    """A copy of a file, or of `size` bytes of it from `start`, without its holes."""
     with source.open("rb") as reading, target.open("wb") as writing:
-        size = source.stat().st_size
-        writing.truncate(size)
-        place = 0
-        while place < size:
+        stop = source.stat().st_size if size is None else start + size
+        writing.truncate(stop - start)
+        place = start
+        while place < stop:
             try:
-                start = os.lseek(reading.fileno(), place, os.SEEK_DATA)
+                place = os.lseek(reading.fileno(), place, os.SEEK_DATA)
             except OSError:
                 return
-            end = os.lseek(reading.fileno(), start, os.SEEK_HOLE)
-            while start < end:
-                count = os.copy_file_range(
-                    reading.fileno(), writing.fileno(), end - start, start, start
+            end = min(os.lseek(reading.fileno(), place, os.SEEK_HOLE), stop)
+            while place < end:
+                place += os.copy_file_range(
+                    reading.fileno(), writing.fileno(), end - place, place, place - start
                 )
-                start += count
-            place = end

@@ -281,6 +281,15 @@ def test_what_was_brought_is_not_brought_again(machine: Machine) -> None:
     assert machine.filled == [NEW]
 
 
+def test_nothing_starts_a_release_while_it_is_changed(machine: Machine) -> None:
+    """`fill` looks: an entry of an earlier renewal to it is gone by then."""
+    entry = machine.esp / entry_path(NEW).lstrip("/")
+    entry.parent.mkdir(parents=True)
+    entry.write_text("linux /releases/lab@2026.2/vmlinuz")
+    machine.go()
+    assert machine.filled == [NEW]
+
+
 def test_the_running_release_is_no_renewal(machine: Machine) -> None:
     machine.running = NEW
     with pytest.raises(WrongStateError):
