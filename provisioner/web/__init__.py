@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from provisioner.api.operator import make_operator_app
-from provisioner.web import actions, pages, papers, stream
+from provisioner.web import actions, contest, pages, papers, stream
 from provisioner.web.page import show_problem
 from provisioner.workshop.station import OPERATOR_TOKEN, Station
 
@@ -24,6 +24,7 @@ def make_operator_side(station: Station) -> FastAPI:
     app.include_router(papers.router)
     app.include_router(papers.forms)
     app.include_router(stream.router)
+    app.include_router(contest.router)
     return app
 
 
