@@ -26,7 +26,7 @@ from provisioner.stages.ansible import (
 from tests.integration.classroom_target import Target, booted, system_squashfs
 from tests.unit.contest.conftest import write_contest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 600.0
