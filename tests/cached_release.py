@@ -7,6 +7,7 @@ from pathlib import Path
 from provisioner.model.signed import PrivateKey
 from provisioner.release.build import ensure_release
 from provisioner.release.catalog import Catalog
+from provisioner.release.materials import Wishes
 from provisioner.secret_file import secret_file
 from provisioner.settings import load_settings
 from provisioner.workshop.station import STATION_KEY

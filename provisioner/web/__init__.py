@@ -14,6 +14,7 @@ from provisioner.api.operator import make_operator_app
 from provisioner.web import (
     actions,
     batches,
+    contest,
     donors,
     door,
     journal,
@@ -36,7 +37,7 @@ def make_operator_side(station: Station) -> FastAPI:
     for part in (door, batches, schools, releases, donors, papers):
         app.include_router(part.router)
         app.include_router(part.forms)
-    for router in (journal.router, pages.router, actions.router, stream.router):
+    for router in (contest.router, journal.router, pages.router, actions.router, stream.router):
         app.include_router(router)
     # Middleware that is added last stands first: the guard decides before anything is packed.
     app.user_middleware.append(Middleware(GZipMiddleware, minimum_size=2000, compresslevel=6))

@@ -67,7 +67,7 @@ mount --bind "$disk/cmdline" root/proc/cmdline
 mount -t sysfs -o ro sysfs root/sys
 mount -t cgroup2 cgroup2 root/sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs root/dev
-for node in null zero full random urandom tty; do
+for node in null zero full random urandom tty loop-control; do
   : > root/dev/$node
   mount --bind /dev/$node root/dev/$node
 done

@@ -12,7 +12,7 @@ from provisioner.api.machine import make_machine_app
 from provisioner.netboot.settings import DhcpMode, NetbootSettings
 from tests.rollout_sim import SCENARIOS, Country, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
