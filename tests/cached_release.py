@@ -22,6 +22,6 @@ def cached_release(recipe: str) -> Path:
     catalog = Catalog(base / "releases")
     ensure_release(
         settings.images_dir / recipe, catalog=catalog, key=PrivateKey.from_hex(key),
-        cache=settings.cache_dir, wishes=Wishes(mirror=settings.mirror), report=lambda _step, _fraction: None,
+        cache=settings.cache_dir, wishes=Wishes(mirror=settings.mirror),
     )  # fmt: skip
     return catalog.folder(recipe)
