@@ -59,6 +59,14 @@ class NotAllowedError(ProvisionerError):
     """Whoever asks may not do this; somebody else may."""
 
 
+class RenewalInterruptedError(ProvisionerError):
+    """The renewal was cut short, and nothing speaks against trying it again."""
+
+
+class NewSystemSilentError(ProvisionerError):
+    """The new release was started as often as allowed and never said a word."""
+
+
 class DiskChoiceError(ProvisionerError):
     """No disk, or more than one, fits the rule; a person must say which."""
 

@@ -25,7 +25,13 @@ from provisioner.agent.carry_over import carry_over, erase_homes
 from provisioner.agent.journey import Journey
 from provisioner.agent.memory import write_whole
 from provisioner.agent.personalise import upper_folder
-from provisioner.errors import ProofMissingError, ProvisionerError, WrongStateError
+from provisioner.errors import (
+    NewSystemSilentError,
+    ProofMissingError,
+    ProvisionerError,
+    RenewalInterruptedError,
+    WrongStateError,
+)
 from provisioner.model.order import RenewWork
 from provisioner.model.release import MANIFEST
 from provisioner.model.renewal import (
@@ -86,14 +92,6 @@ class Hands:
     leave: Leave
     uuids: tuple[str, str] = ("", "")  # of system and state, for the entry
     run_folder: Path = Path("/run/classroom")
-
-
-class RenewalInterruptedError(ProvisionerError):
-    """The renewal was cut short, and nothing speaks against trying it again."""
-
-
-class NewSystemSilentError(ProvisionerError):
-    """The new release was started as often as allowed and never said a word."""
 
 
 def read_journal(state: Path) -> Journal | None:

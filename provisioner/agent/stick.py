@@ -37,7 +37,7 @@ FILE_SYSTEMS = ("vfat", "exfat", "ext4", "ntfs3")
 MOUNT_S = 60.0
 
 
-class StickRefusedError(ProvisionerError):
+class StickRefusedError(UntrustedError):
     """A stick that is not used; `words` say why to a teacher."""
 
     def __init__(self, words: Words) -> None:

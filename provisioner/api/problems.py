@@ -45,6 +45,8 @@ KINDS: dict[type[errors.ProvisionerError], tuple[str, HTTPStatus, str]] = {
     errors.ProofMissingError: ("proof-missing", _S.CONFLICT, "This is not proved"),
     errors.WrongStateError: ("wrong-state", _S.CONFLICT, "This does not fit now"),
     errors.NotFoundError: ("not-found", _S.NOT_FOUND, "There is no such thing here"),
+    errors.RenewalInterruptedError: ("interrupted", _S.CONFLICT, "A renewal was cut short"),
+    errors.NewSystemSilentError: ("new-system-silent", _S.CONFLICT, "A release did not come up"),
     errors.UnreachableError: ("unreachable", _S.SERVICE_UNAVAILABLE, "It does not answer"),
     errors.CommandError: ("command", _S.INTERNAL_SERVER_ERROR, "A tool of the station failed"),
     errors.StationError: ("station", _S.INTERNAL_SERVER_ERROR, "The station lacks something"),

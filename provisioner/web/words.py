@@ -246,6 +246,14 @@ EVENTS: dict[str, Happening] = {
     "memory-test": Happening(mark("memory test ordered"), mark("A long memory test was ordered")),
     "try-again": Happening(mark("told to try again"), mark("Told to try again")),
     "disk-chosen": Happening(mark("disk chosen"), mark("Disk chosen: {disk}")),
+    "renewal-ordered": Happening(mark("renewal ordered"), mark("To be renewed: {release}")),
+    "field-order-withdrawn": Happening(
+        mark("order withdrawn"), mark("An order to this machine was withdrawn")
+    ),
+    "bundle-exported": Happening(mark("stick made"), mark("A stick with a release was made")),
+    "receipt-taken-in": Happening(
+        mark("receipt came home"), mark("By a stick's receipt it has {release}")
+    ),
     "rollout-changed": Happening(mark("rollout changed"), mark("Rollout {rollout}: {change}")),
     "rollout-decided": Happening(
         mark("rollout decided"), mark("Rollout {rollout}: {verdict}, because: {reason}")
@@ -338,6 +346,14 @@ PROBLEMS: dict[str, Trouble] = {
     "NotFoundError": Trouble(
         mark("Something is missing on the station"),
         mark("Ask the operator to look for what is named."),
+    ),
+    "RenewalInterruptedError": Trouble(
+        mark("The renewal was cut short"),
+        mark("Leave it switched on; it goes on by itself."),
+    ),
+    "NewSystemSilentError": Trouble(
+        mark("The new release did not come up"),
+        mark("It works on with the old one. Ask the operator to look at the details."),
     ),
     "UnreachableError": Trouble(
         mark("It cannot be reached"),

@@ -61,7 +61,7 @@ def export(
         manifest_sha256=digest, when=when, homes=homes,
     )  # fmt: skip
     sticks.export_bundle(bundle, station.catalog, station.key, stick, report)
-    note(session, EXPORTED, actor=actor, bundle=bundle.model_dump(mode="json"))
+    note(session, "bundle-exported", actor=actor, bundle=bundle.model_dump(mode="json"))
     return bundle
 
 
