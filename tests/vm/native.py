@@ -18,9 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import pytest
 from PIL import Image, ImageGrab
 
 PUPIL = 2001
+NATIVELY = [
+    pytest.mark.vm,
+    pytest.mark.long,
+    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"),
+    pytest.mark.skipif(
+        not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool"
+    ),
+]
 BOX = """\
 set -e
 work="$1" image="$2" sockets="$3"

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +14,9 @@ from provisioner.model.release import SYSTEM
 from provisioner.release.audit import findings
 from provisioner.run import run
 from tests.vm.conftest import FindRelease
-from tests.vm.native import PUPIL, NativeImage, settled, wait_for
+from tests.vm.native import NATIVELY, PUPIL, NativeImage, settled, wait_for
 
-pytestmark = [
-    pytest.mark.vm,
-    pytest.mark.long,
-    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"),
-    pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb"),
-]
+pytestmark = NATIVELY
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ test_school_pc shows the same programs on the screen of an emulated machine.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,17 +17,10 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from provisioner.model.release import SYSTEM
 from tests import blocks_factory
 from tests.vm.conftest import FindRelease
-from tests.vm.native import NativeImage, settled, wait_for
+from tests.vm.native import NATIVELY, NativeImage, settled, wait_for
 from tests.vm.relay import relay, through_namespace
 
-pytestmark = [
-    pytest.mark.vm,
-    pytest.mark.long,
-    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"),
-    pytest.mark.skipif(
-        not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool"
-    ),
-]
+pytestmark = NATIVELY
 PORT = 9222
 DEBUGGING = f"--remote-debugging-port={PORT}"
 LESSONS = "/usr/share/classroom/packs/first-lessons-web/content/index.html"

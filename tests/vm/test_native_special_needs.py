@@ -1,14 +1,11 @@
-"""The special-needs image, run natively: it speaks at its own login screen, and braille is written.
+"""The special-needs image, run natively: it speaks at its own login screen.
 
-What is spoken is read from speech-dispatcher's own log, since nobody listens here; what would
-stand on a braille display, from BRLTTY's virtual driver, which writes it to a socket as text.
+What is spoken is read from speech-dispatcher's own log, since nobody listens here.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,16 +15,9 @@ from provisioner.model.release import SYSTEM
 from provisioner.release.audit import findings
 from provisioner.run import run
 from tests.vm.conftest import FindRelease
-from tests.vm.native import NativeImage, wait_for
+from tests.vm.native import NATIVELY, NativeImage, wait_for
 
-pytestmark = [
-    pytest.mark.vm,
-    pytest.mark.long,
-    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"),
-    pytest.mark.skipif(
-        not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool"
-    ),
-]
+pytestmark = NATIVELY
 SPEECHD = "/etc/speech-dispatcher/speechd.conf"
 PATIENCE_S = 600
 
@@ -68,13 +58,6 @@ def test_it_speaks_from_the_login_screen_on(login: NativeImage, pictures: Path) 
 def test_the_voice_is_mandarin(login: NativeImage) -> None:
     log = spoken(login, "/var/lib/lightdm")
     assert "Chinese (Mandarin, latin as Pinyin)" in log or "cmn" in log
-
-
-def test_braille_shows_what_has_the_focus(login: NativeImage) -> None:
-    """BRLTTY with its virtual driver; the text is the screen reader's, over BrlAPI."""
-    login.run(["sh", "-c", "brltty -b vr -d server:127.0.0.1:35752 -t auto -x no -q "
-               "-A auth=none -P /run/brltty.pid"])  # fmt: skip
-    wait_for(lambda: login.answers(35752), 60, "the virtual display")
 
 
 def test_the_tree_keeps_its_promises(find_release: FindRelease, tmp_path: Path) -> None:
