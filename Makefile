@@ -42,7 +42,7 @@ lab: setup ## provision virtual PCs from power-on to verified (MACHINES=4 KEEP=1
 image: setup ## build a recipe into a signed release (RECIPE=education SUMMARY=image.json)
 	$(VENV)/bin/provisioner image build $(RECIPE) $(if $(SUMMARY),--summary $(SUMMARY))
 
-image-test: setup test-packages ## finished images, natively and emulated; an hour (SUMMARY=image.json)
+image-test: setup test-packages ## finished images, natively and emulated (SUMMARY=image.json)
 	IMAGE_SUMMARY=$(SUMMARY) $(PY) -m pytest --durations=10 tests/vm/test_native_image.py \
 		tests/vm/test_native_programs.py tests/vm/test_native_special_needs.py \
 		tests/vm/test_school_pc.py

@@ -40,7 +40,14 @@ from provisioner.swarm.carrier import Origin, RangeCarrier
 from provisioner.swarm.choose import own_wire
 from provisioner.swarm.classroom import Classroom
 from provisioner.swarm.delta import DeltaCarrier
-from provisioner.swarm.fetch import Carrier, HttpCarrier, SocketOption, Waiting, Wanted
+from provisioner.swarm.fetch import (
+    Carrier,
+    HttpCarrier,
+    SocketOption,
+    Waiting,
+    Wanted,
+    flush_folder,
+)
 from provisioner.swarm.offers import Offer, discard, find_offer
 from provisioner.swarm.once import OnceCarrier, all_carried
 from provisioner.swarm.prefill import old_releases, room_explained
@@ -115,7 +122,7 @@ def fill_side(
         journey.enter("check")
         proofs = _read_back(manifest, roots, growing, journey)
         write_file(releases / release / MANIFEST, envelope)
-        _flush(releases / release)
+        flush_folder(releases / release)
         journey.at(1, 1)
         return _evidence(manifest, envelope, proofs, tally)
 
@@ -311,13 +318,5 @@ def _copy(found: Path, into: Path, entry: ReleaseFile) -> bool:
     if not _holds(part, entry):
         return False  # the disk no longer gives it as it was a moment ago
     part.replace(into)
-    _flush(into.parent)
+    flush_folder(into.parent)
     return True
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

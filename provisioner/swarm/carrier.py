@@ -25,6 +25,7 @@ from provisioner.swarm.fetch import (
     Report,
     Tries,
     Wanted,
+    flush_folder,
 )
 from provisioner.swarm.listener import Listener
 from provisioner.swarm.part import Part
@@ -94,7 +95,7 @@ class RangeCarrier:
         if not self._watcher.end():
             parts.check_whole(part.path, wanted)
         part.path.replace(into)
-        parts.flush_folder(into.parent)
+        flush_folder(into.parent)
         self.origin.station += wanted.size - resumed
         return Fetched(wanted.size - resumed, resumed)
 
@@ -173,7 +174,7 @@ class SwarmCarrier(RangeCarrier):
             if not self._watcher.end():
                 parts.check_whole(part.path, wanted)
             share.rename(into.name)
-            parts.flush_folder(into.parent)
+            flush_folder(into.parent)
         except BaseException:
             self._shares.remove(share)
             with contextlib.suppress(ProofMissingError):  # the first trouble is the one to tell

@@ -37,6 +37,7 @@ from provisioner.swarm.fetch import (
     Report,
     Tries,
     Wanted,
+    flush_folder,
     wire_trouble,
 )
 from provisioner.swarm.offers import Offer, discard
@@ -277,11 +278,7 @@ def _let_go(answer: urllib3.BaseHTTPResponse, whole: bool) -> None:
 def finish(part: Path, into: Path) -> None:
     """Give a checked file its name, and have the disk keep it."""
     part.replace(into)
-    handle = os.open(into.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush_folder(into.parent)
 
 
 @contextlib.contextmanager

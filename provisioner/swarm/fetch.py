@@ -150,7 +150,7 @@ class HttpCarrier:
             except _StartOverError as error:
                 raise _mismatch(wanted) from error
         part.replace(into)
-        _flush_folder(into.parent)
+        flush_folder(into.parent)
         return result
 
     def read(self, path: str, limit: int) -> bytes:
@@ -310,7 +310,8 @@ def _write_all(out: int, data: bytes) -> None:
         view = view[os.write(out, view) :]
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Have the disk keep a folder's names now."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

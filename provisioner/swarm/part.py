@@ -135,15 +135,6 @@ def check_whole(path: Path, wanted: Wanted, beat: Callable[[], None] = lambda: N
         )
 
 
-def flush_folder(folder: Path) -> None:
-    """Have the disk keep a folder's names now."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _check_room(path: Path, handle: int, size: int) -> None:
     """A disk that is too full is found before the wire is used for nothing."""
     disk = os.fstatvfs(handle)

@@ -20,7 +20,10 @@ from tests.bench.goals import SECTIONS, goals
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for namespaces and mounts"),
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not Path("/dev/fuse").exists(),
+        reason="needs root for namespaces and mounts, and FUSE for the slow disk",
+    ),
 ]
 ROOT = Path(__file__).parents[2]
 LONG_S = 2400
