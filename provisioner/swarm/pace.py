@@ -2,8 +2,10 @@
 
 Pure: it is told what listeners report and what time it is. The rate is doubled until packets
 are lost, which tells what the wire, or the slowest disk, carries; then it stays a little below
-that and tries more only seldom. A machine that hears less than half of what the others hear
-(a bad cable, 100 Mbit/s among gigabit) does not slow them down: the swarm brings it the rest.
+that and tries more only seldom. Losses at a rate that was not raised are believed when they
+last: 25 machines that ask for the torrent together fill the cable for a moment, too. A machine
+that hears less than half of what the others hear (a bad cable, 100 Mbit/s among gigabit) does not
+slow them down: the swarm brings it the rest.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ class Pace:
         self._listeners: dict[str, _Heard] = {}
         self._losses = 0
         self._growth = SLOW
+        self._grew = self._doubted = False
         self._looked = now
         self._settled = now
 
@@ -100,10 +103,20 @@ class Pace:
         # One machine that was busy for a moment must not hold up a classroom.
         loss = sorted(heard.loss for heard in healthy)[len(healthy) * 3 // 4]
         log.debug("%.1f Mbit/s, %d listeners lose %.3f", self.rate * 8e-6, len(healthy), loss)
+        if loss > LOSS and not (self._grew or self._doubted):
+            self._doubted = True
+            return
+        self._doubted, before = False, self.rate
+        self._step(healthy, loss, now)
+        self._grew = self.rate > before
+
+    def _step(self, healthy: list[_Heard], loss: float, now: float) -> None:
         if loss > LOSS:
             carried = sorted(heard.delivered or 0.0 for heard in healthy)[len(healthy) // 4]
             self._change(min(self.rate, carried) * BELOW)
             self._settled = now + SETTLE_S
+            if not self._grew:
+                return  # something else is in the cable; that is not what it carries
             if self._losses:
                 self._settled += HOLD_S * 2**self._losses
             self._growth = SLOW if self._losses else MIDDLING

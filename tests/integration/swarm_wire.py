@@ -54,7 +54,23 @@ class Wire:
         self.release, self.key = process.stdout.readline().split()
         return process
 
-    def machine(self, number: int) -> subprocess.Popen[str]:
+    def classroom(self, count: int) -> list[subprocess.Popen[str]]:
+        """Machines 0 to `count` - 1, which all begin when the last of them is ready.
+
+        Here they share the test's processors, and loading libtorrent five times on a busy one
+        takes longer than the whole transfer: the first would be done before the last begins.
+        """
+        made = [self.machine(number, WAIT_FOR_GO="1") for number in range(count)]
+        for machine in made:
+            assert machine.stdout is not None
+            assert machine.stdout.readline() == "ready\n", f"it died: {machine.poll()}"
+        for machine in made:
+            assert machine.stdin is not None
+            machine.stdin.write("go\n")
+            machine.stdin.flush()
+        return made
+
+    def machine(self, number: int, **environment: str) -> subprocess.Popen[str]:
         """Machine `number`, from power-on; its files stay when it is killed."""
         if number not in self.prefixes:
             address = IPv4Interface(f"10.77.0.{10 + number}/24")
@@ -66,7 +82,7 @@ class Wire:
                 block_multicast(self.prefixes[number])
         return self.start(
             self.prefixes[number], "tests.integration.swarm_client",
-            self.url, self.release, self.key, self.disk(number),
+            self.url, self.release, self.key, self.disk(number), **environment,
         )  # fmt: skip
 
     def slow_down(self, number: int, rate: str) -> None:
@@ -77,12 +93,14 @@ class Wire:
     def disk(self, number: int) -> Path:
         return self.folder / f"disk{number}"
 
-    def start(self, prefix: tuple[str, ...], module: str, *words: object) -> subprocess.Popen[str]:
+    def start(
+        self, prefix: tuple[str, ...], module: str, *words: object, **environment: str
+    ) -> subprocess.Popen[str]:
         log = (self.folder / f"{module.rpartition('.')[2]}.log").open("a")
         process = subprocess.Popen(
             [*prefix, sys.executable, "-W", "ignore", "-m", module, *map(str, words)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         )  # fmt: skip
         self._stack.callback(end, process)
         return process

@@ -107,6 +107,18 @@ def test_one_machine_that_was_busy_for_a_moment_changes_nothing() -> None:
     assert room.pace.rate > 0.95 * 2.5e6
 
 
+@pytest.mark.parametrize("after_s", [0.0, 12.0])
+def test_a_full_cable_for_a_moment_is_not_taken_for_a_thin_one(after_s: float) -> None:
+    """25 machines fetch the torrent together: first thing, or when others are long at it."""
+    room = Room({f"m{n}": 1.2e6 for n in range(12)})
+    room.run(after_s)
+    room.cables = dict.fromkeys(room.cables, 0.2e6)
+    room.run(0.25)
+    room.cables = dict.fromkeys(room.cables, 1.2e6)
+    room.run(3)
+    assert room.pace.rate > 0.9 * 1.2e6
+
+
 def test_a_station_that_cannot_send_faster_does_not_believe_that_it_does() -> None:
     room = Room({f"m{n}": 60e6 for n in range(3)})
     room.fastest_sender = 3e6
