@@ -59,7 +59,9 @@ unit:
 	$(PY) -m pytest --quiet --numprocesses=2 tests/unit
 
 test: setup test-packages bench-packages check ## everything but the long tests
-	$(PY) -m pytest --durations=20 -m "not long" tests/integration tests/web tests/vm
+	$(PY) -m pytest --numprocesses=2 --dist=loadfile --durations=20 -m "not long" \
+		tests/integration tests/web
+	$(PY) -m pytest --durations=20 -m "not long" tests/vm
 
 trouble: setup test-packages bench-packages ## the long tests: `make lab`, as a newcomer runs it
 	$(PY) -m pytest --durations=20 -m long --ignore=tests/vm/faults \
