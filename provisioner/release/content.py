@@ -31,7 +31,8 @@ AGENT_PARTS = (
     "release/manifest.py",
     "release/chunks.py",
     "release/bios.py",
-    "release/bootenv.py", "release/grubcfg.py",
+    "release/bootenv.py",
+    "release/grubcfg.py",
 )
 UNITS = Path("etc/systemd/system")
 UNIT_FOLDERS = (UNITS, Path("usr/lib/systemd/system"))
