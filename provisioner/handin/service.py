@@ -6,8 +6,10 @@ second door answers the room: it takes entries and gives nothing out but how far
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +40,8 @@ POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")  # fmt: skip
 _ENTRY = re.compile(r"^/entries/v1/([0-9a-f]{32})$")
 MAX_SEALED = 32 * 1024
+# Of what a refused request still sends
+LINGER_S, LINGER_BYTES = 2.0, 1 << 30
 
 
 @dataclass
@@ -79,8 +83,12 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60.0
 
     def answer(self, work: Callable[[], Any]) -> None:
+        """Whoever is refused begins anew: the rest of the body would be taken for a request."""
+        keep, self.close_connection = self.close_connection, True
         try:
-            self.say(HTTPStatus.OK, work())
+            done = work()
+            self.close_connection = keep
+            self.say(HTTPStatus.OK, done)
         except EntryRefusedError as error:
             self.say(HTTPStatus.UNPROCESSABLE_ENTITY,
                      {"code": error.code, **error.words.model_dump()})  # fmt: skip
@@ -116,8 +124,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cache-Control", "no-store")
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
+
+    def finish(self) -> None:
+        """Throw away what was not read: closed with bytes in it, a connection is reset, and the
+        pupil's browser says that the network is broken instead of what was answered."""
+        with contextlib.suppress(OSError):
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(LINGER_S)
+            thrown = 0
+            while thrown < LINGER_BYTES and (data := self.connection.recv(1 << 16)):
+                thrown += len(data)
+        super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Names of pupils stay out of the journal."""

@@ -18,12 +18,16 @@ from provisioner.agent.renew import (
     STEPS,
     Applied,
     Hands,
-    NewSystemSilentError,
-    RenewalInterruptedError,
     read_journal,
     renew,
 )
-from provisioner.errors import CommandError, ProofMissingError, WrongStateError
+from provisioner.errors import (
+    CommandError,
+    NewSystemSilentError,
+    ProofMissingError,
+    RenewalInterruptedError,
+    WrongStateError,
+)
 from provisioner.model.order import RenewWork
 from provisioner.model.renewal import Check, HomesRule, Phase, RenewEvidence
 from provisioner.model.side import SideEvidence

@@ -51,7 +51,7 @@ def test_the_map_holds_all_units_once_and_finds_a_schools() -> None:
 def test_schools_are_listed_mapped_and_filtered(browser: TestClient, busy: Station) -> None:
     page = browser.get("/schools?lang=zh").text
     assert page.count('class="unit') == 34
-    assert "新疆：1 所学校" in page and "高山牧场寄宿学校" in page
+    assert "新疆：2 所学校" in page and "高山牧场寄宿学校" in page
     only = browser.get("/schools?province=BJ").text
     assert "New Shoots" not in only  # the language lasts
     assert "新芽学校" in only and "高山牧场" not in only.split("<table")[1]
