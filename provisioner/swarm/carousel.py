@@ -46,6 +46,7 @@ RECENT_S = 1.2
 IDLE_S = 5.0  # with nothing to send for so long it ends; the next report begins it again
 UNHEARD_S = 60.0  # and when nobody heard anything, not before this
 LOOK_S = 0.02
+TURNING_S = 1.0  # since it sent something
 AGAIN_S = 0.4  # a packet that several ask for again is sent once in so long
 MAX_AGAIN = 4096
 TOGETHER = 4  # packets; any switch has room for so many
@@ -184,6 +185,10 @@ class Carousel:
         """These files may be asked for from now on, and no others."""
         self._offered = {entry.root[:ROOT_BYTES]: (entry, path) for entry, path in files}
 
+    def rates(self) -> dict[bytes, float]:
+        """Bytes of payload per second of every file that is being sent, by its root's begin."""
+        return {root: turning.rate for root, turning in list(self._rounds.items()) if turning.rate}
+
     def _run(self) -> None:
         assert self._ears is not None
         while not self._stop.is_set():
@@ -224,7 +229,7 @@ class _Round:
         self._stop = threading.Event()
         self.unheard = False
         self._number = 0
-        self._due = now
+        self._due = self._busy = now
         self._to = (str(group_of(entry.root)), PORT)
         self._mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, station.ip.packed)
@@ -232,6 +237,11 @@ class _Round:
         self._mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, LOOP_OFF)
         self._thread = threading.Thread(target=self._run, name="carousel-file", daemon=True)
         self._thread.start()
+
+    @property
+    def rate(self) -> float:
+        """Bytes of payload per second; 0 when nothing was sent for a moment."""
+        return self._audience.pace.rate if time.monotonic() - self._busy < TURNING_S else 0.0
 
     @property
     def over(self) -> bool:
@@ -254,7 +264,6 @@ class _Round:
             self.unheard = True
 
     def _turn(self, file: int) -> None:
-        busy = time.monotonic()
         while not self._stop.is_set():
             now = time.monotonic()
             with self._lock:
@@ -264,11 +273,11 @@ class _Round:
                 rate = self._audience.pace.rate
             for again, parts in sorted(holes.items()):
                 self._send(file, again, rate, parts)
-                busy = now
+                self._busy = now
             if piece is not None:
                 self._send(file, piece, rate)
-                busy = now
-            elif now - busy > IDLE_S:
+                self._busy = now
+            elif now - self._busy > IDLE_S:
                 self.unheard = self._number > 0 and not self._audience.was_heard
                 break
             else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from pathlib import Path
 
 from provisioner.errors import ProvisionerError, UntrustedError
@@ -19,10 +20,15 @@ from provisioner.netboot.settings import NetbootSettings
 from provisioner.release.catalog import Catalog
 from provisioner.release.manifest import file_digest, read_manifest
 from provisioner.swarm.carousel import Carousel
+from provisioner.swarm.packet import ROOT_BYTES
 from provisioner.swarm.session import Place, Session, Share, is_available
 from provisioner.swarm.torrent import TORRENT, Torrent, check_torrent, read_torrent
 
 LOOK_EVERY_S = 3.0
+YIELD_EVERY_S = 0.3
+# While the carousel sends a file to everybody, this much of its rate is left to single machines
+# that cannot hear it: their neighbours have the same pieces and cables of their own.
+LEFT_TO_ONE, LEAST_LEFT = 1 / 16, 32_000  # bytes per second
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +41,7 @@ class Seeds:
         self._session: Session | None = None
         self._known: dict[str, Torrent | None] = {}
         self._shares: dict[bytes, Share] = {}  # by the root of the file
+        self._limited: set[bytes] = set()
         self._changed: float | None = None
         self._carousel = Carousel(netboot.station)
         self._lock = threading.Lock()
@@ -105,6 +112,17 @@ class Seeds:
                     tracker=f"{self._netboot.station_url}/announce", whole=True,
                 )  # fmt: skip
 
+    def _yield(self) -> None:
+        """Let the carousel have the station's cable, for as long as it turns."""
+        rates = self._carousel.rates()
+        with self._lock:
+            for root, share in self._shares.items():
+                rate = rates.get(root[:ROOT_BYTES], 0.0)
+                if rate or root in self._limited:
+                    left = max(round(rate * LEFT_TO_ONE), LEAST_LEFT) if rate else 0
+                    share.limit_upload(left)
+                    (self._limited.add if rate else self._limited.discard)(root)
+
     def _torrent(self, release: str) -> Torrent | None:
         """What of a release is given: nothing of an older one, or of one that does not hold."""
         folder = self._catalog.folder(release)
@@ -115,10 +133,14 @@ class Seeds:
             return None
 
     def _run(self) -> None:
+        looked = -LOOK_EVERY_S
         while not self._stop.is_set():
-            with contextlib.suppress(ProvisionerError, OSError):
-                self.look()
-            self._stop.wait(LOOK_EVERY_S)
+            if time.monotonic() - looked >= LOOK_EVERY_S:
+                looked = time.monotonic()
+                with contextlib.suppress(ProvisionerError, OSError):
+                    self.look()
+            self._yield()
+            self._stop.wait(YIELD_EVERY_S)
 
 
 def trusted_torrent(folder: Path, manifest: Manifest) -> Torrent | None:

@@ -284,6 +284,10 @@ class Share:
         else:
             self.handle.set_flags(self._lt.torrent_flags.upload_mode)
 
+    def limit_upload(self, bytes_s: int) -> None:
+        """Give no more than this of the file, in bytes per second; 0 is no limit."""
+        self.handle.set_upload_limit(bytes_s)
+
     def in_order(self, on: bool) -> None:
         """Ask for pieces in the order of the disk; for whom nobody else waits."""
         flag = self._lt.torrent_flags.sequential_download

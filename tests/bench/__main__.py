@@ -43,15 +43,17 @@ class Run:
     work: Path
 
     def fan_out(self) -> Rows:
-        """HTTP and aria2 are far behind: once each, and HTTP to few machines only.
+        """HTTP and aria2 are far behind: once each, and HTTP to few machines only. One machine
+        takes the same time again and again, to a hundredth: once, too.
 
         25 machines with 10 Mbit/s each are what two cores carry; with 32 MB, getting started
         takes less than a twentieth of the time.
         """
         rate, size = (80, 2) if self.short else (10, 32)
         counts = [1, 2] if self.short else [1, 6, 12, 25]
-        few = [count for count in counts if count <= 6]
-        plans = [(["ours", "udpcast"], counts, 1 if self.short else 3)]
+        few = counts if self.short else [1, 3]
+        plans = [(["ours", "udpcast"], counts[:1], 1)]
+        plans += [(["ours", "udpcast"], counts[1:], 1 if self.short else 3)]
         plans += [(["aria2"], counts, 1), (["swarm"], counts[2:3], 1), (["http"], few, 1)]
         rows: Rows = []
         for systems, clients, repeat in plans:

@@ -83,6 +83,12 @@ class Room:
     slow: SlowDisk
     backing: Path
     station: Station
+    rate: int
+
+    @property
+    def cable_mbit(self) -> int:
+        """A cable of a quarter of the disk's rate, as 100 Mbit/s beside an old hard disk."""
+        return self.rate * 8 // 4 // 1_000_000
 
 
 Restore = Callable[[Room, bool], tuple[Spent, float]]
@@ -156,7 +162,7 @@ def _measure(
     proved: bool,
 ) -> tuple[Spent, float]:  # fmt: skip
     with slow_disk(work, system.disk_bytes, rate, seek_ms) as slow:
-        room = Room(work, system, slow, work / "slow.backing", station)
+        room = Room(work, system, slow, work / "slow.backing", station, rate)
         try:
             drop_caches()
             return restore(room, proved)
@@ -215,6 +221,18 @@ def ours_unproved(room: Room, _proved: bool) -> tuple[Spent, float]:
         spent = clock()
     installed.check_ours(room.folder, room.backing, room.system)
     return dataclasses.replace(spent, seconds=found["seconds"]), 0.0
+
+
+def ours_thin(room: Room, proved: bool) -> tuple[Spent, float]:
+    """This system where the cable, not the disk, is what takes the time."""
+    with room.station.cable(room.cable_mbit):
+        return ours(room, proved)
+
+
+def ours_thin_unproved(room: Room, proved: bool) -> tuple[Spent, float]:
+    """The same without proof: the difference is what proof costs while pieces arrive."""
+    with room.station.cable(room.cable_mbit):
+        return ours_unproved(room, proved)
 
 
 def partclone(room: Room, proved: bool) -> tuple[Spent, float]:
@@ -304,6 +322,8 @@ def bmaptool_ours(room: Room, _proved: bool) -> tuple[Spent, float]:
 SYSTEMS: dict[tuple[str, str], Restore] = {
     (OURS, "ours"): ours,
     (OURS, "ours, unproved"): ours_unproved,
+    (OURS, "ours, thin cable"): ours_thin,
+    (OURS, "ours, thin cable, unproved"): ours_thin_unproved,
     (CLASSICAL, "zstd | partclone"): partclone,
     (CLASSICAL, "bmaptool"): bmaptool,
     (CLASSICAL, "casync"): casync,

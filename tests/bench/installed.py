@@ -34,7 +34,7 @@ from provisioner.model.release import (
 )
 from provisioner.run import run
 from tests.bench import pairs
-from tests.bench.fan_out import end, line, say
+from tests.bench.fan_out import end, limit, line, say
 from tests.bench.loops import attached, kernel_knows, mounted
 from tests.integration.agent.bench import boot_img, core_img
 
@@ -49,13 +49,25 @@ Process = subprocess.Popen[str]
 
 @dataclass(frozen=True)
 class Station:
-    """The real door and seeds on a wire without limits, and where a machine stands on it."""
+    """The real door and seeds, and where a machine stands on their wire, which has no limits
+    unless `cable` is in force."""
 
     url: str
     release: str
     key: str
     machine: tuple[str, ...]
     folder: Path
+    network: str
+
+    @contextlib.contextmanager
+    def cable(self, mbit: int) -> Iterator[None]:
+        """For a while the station's own cable carries so many megabits per second."""
+        station = f"{self.network}-s"
+        limit(station, "eth0", mbit, "20ms")
+        try:
+            yield
+        finally:
+            run(["tc", "-n", station, "qdisc", "del", "dev", "eth0", "root"], timeout_s=20)
 
 
 Part = tuple[int, int, Path]  # start, bytes, packed file system
@@ -206,7 +218,8 @@ def station(work: Path, system: Installed) -> Iterator[Station]:
                         system.content)  # fmt: skip
         stack.callback(end, server)
         release, key = line(server).split()
-        yield Station(f"http://{ADDRESS.ip}:{PORT}", release, key, machine, work)
+        url = f"http://{ADDRESS.ip}:{PORT}"
+        yield Station(url, release, key, machine, work, network.name)
 
 
 def image(there: Station, disk: Path, *, proof: bool) -> dict[str, float]:

@@ -29,7 +29,7 @@ from tests.bench import fan_out
 from tests.bench.fan_out import FILE, Classroom, Limits, Process, classroom, say, sha256sum
 from tests.bench.loops import end_cleanly
 
-PATIENCE = 4.0
+PATIENCE = 2.5
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,13 @@ def test_a_disk_is_compared_with_the_best_peer() -> None:
     rows = [row("ours", "ours", 6, 40), row("ours, unproved", "ours", 4.2, 40),
             row("bmaptool", "classical", 9, 100), row("casync", "classical", 8, 90)]  # fmt: skip
     rows.append(row("bmaptool", "ours", 1, 1))  # no peer of the goal
-    assert list(verdicts("disk", rows).values()) == ["met", "NOT MET", "NOT MET", "met"]
+    found = ["met", "NOT MET", "NOT MET", "met"]
+    assert list(verdicts("disk", rows).values()) == [*found, "not measured"]
+    rows += [
+        row("ours, thin cable", "ours", 23, 1),
+        row("ours, thin cable, unproved", "ours", 20, 1),
+    ]
+    assert list(verdicts("disk", rows).values()) == [*found, "met"]
 
 
 def test_delta_allows_copying_and_the_transfer() -> None:

@@ -22,7 +22,8 @@ from provisioner.swarm import choose, seed
 from provisioner.swarm.carrier import RangeCarrier
 from provisioner.swarm.choose import choose_carrier, parse_wire, trusted_torrent
 from provisioner.swarm.fetch import HttpCarrier
-from provisioner.swarm.seed import Seeds
+from provisioner.swarm.packet import ROOT_BYTES
+from provisioner.swarm.seed import LEAST_LEFT, Seeds
 from provisioner.swarm.torrent import TORRENT, Torrent
 from tests.unit.swarm.shaky import ShakyStation
 from tests.unit.swarm.test_torrent import manifest_of
@@ -171,3 +172,23 @@ def test_the_wire_is_the_network_of_the_own_address() -> None:
     assert parse_wire(shown, IPv4Address("10.77.0.9")) == IPv4Interface("10.77.0.9/24")
     with pytest.raises(ValueError, match="no interface"):
         parse_wire(shown, IPv4Address("10.77.0.8"))
+
+
+def test_the_carousel_has_the_cable_for_as_long_as_it_turns(
+    seeds: Seeds, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with a tenth of the rate would take a fifth of the station's cable otherwise."""
+    publish(catalog, "2026.1")
+    seeds.look()
+    (turning, first), (_, other) = seeds._shares.items()
+
+    def give_way(rates: dict[bytes, float]) -> tuple[int, int]:
+        monkeypatch.setattr(seeds._carousel, "rates", lambda: rates)
+        seeds._yield()
+        return max(first.handle.upload_limit(), 0), max(other.handle.upload_limit(), 0)
+
+    unlimited = (0, 0)
+    assert give_way({}) == unlimited
+    assert give_way({turning[:ROOT_BYTES]: 1_600_000.0}) == (100_000, unlimited[1])
+    assert give_way({turning[:ROOT_BYTES]: 16_000.0}) == (LEAST_LEFT, unlimited[1])
+    assert give_way({}) == unlimited
