@@ -164,7 +164,12 @@ def close_batch(station: TheStation, who: TheWho, name: Word) -> views.BatchView
         return reading.batch(session, name)
 
 
-@router.get("/machines", tags=["machines"], summary="All machines, or those of a batch")
+@router.get(
+    "/machines",
+    tags=["machines"],
+    summary="All machines, or those of a batch",
+    responses=_NOT_FOUND,
+)
 def list_machines(station: TheStation, batch: Word | None = None) -> list[views.TileView]:
     with station.database.reading() as session:
         if batch is not None:

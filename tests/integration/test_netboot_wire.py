@@ -152,7 +152,7 @@ def findings(network: LabNetwork, tmp_path: Path, **settings: str) -> dict[str, 
     done = run(
         [*network.exec_prefix, sys.executable, "-m", "provisioner", "doctor", "--json",
          "--interface", "br0"],
-        timeout_s=60, check=False,
+        timeout_s=300, check=False,
         env={"PYTHONPATH": str(ROOT), "PROVISIONER_STATE_DIR": str(tmp_path / "state"),
              **{f"PROVISIONER_{key.upper()}": value for key, value in settings.items()}},
     )  # fmt: skip

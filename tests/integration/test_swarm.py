@@ -50,8 +50,7 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
 
 def test_a_classroom_takes_from_each_other(wire: Wire) -> None:
     wire.station()
-    machines = [wire.machine(number) for number in range(4)]
-    results = [result(machine) for machine in machines]
+    results = [result(machine) for machine in wire.classroom(4)]
     assert all(wire.proved(number) for number in range(4))
     from_peers = sum(found["from_peers"] for found in results)
     whole = 4 * (SIZE + 1_200_000)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from provisioner.accounts.roles import Role
 from provisioner.api.auth import SESSION_COOKIE
@@ -25,7 +25,9 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
              "--disable-background-networking", "--disable-component-update",
              "--disable-sync")  # fmt: skip
 
-
+# What is tested is not speed: CI's computer has other work, too.
+PATIENCE_S = 120
+expect.set_options(timeout=PATIENCE_S * 1000)
 # A stopped station, and an address that there is not: tests ask for both.
 EXPECTED = ("net::ERR", "404 (Not Found)")
 
@@ -116,6 +118,7 @@ def open_page(chromium: Browser, dashboard: Dashboard) -> Iterator[OpenPage]:
         )  # fmt: skip
         cookie = people.log_in(dashboard.station, role, {"administrator": "li"}.get(role, role))
         context.add_cookies([{"name": SESSION_COOKIE, "value": cookie, "url": dashboard.url}])
+        context.set_default_timeout(PATIENCE_S * 1000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
