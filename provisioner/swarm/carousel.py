@@ -240,8 +240,9 @@ class _Round:
 
     @property
     def rate(self) -> float:
-        """Bytes of payload per second; 0 when nothing was sent for a moment."""
-        return self._audience.pace.rate if time.monotonic() - self._busy < TURNING_S else 0.0
+        """Bytes of payload per second; 0 when nothing was sent for a moment, or nobody hears."""
+        turns = self._audience.was_heard and time.monotonic() - self._busy < TURNING_S
+        return self._audience.pace.rate if turns else 0.0
 
     @property
     def over(self) -> bool:

@@ -114,8 +114,8 @@ class Seeds:
 
     def _yield(self) -> None:
         """Let the carousel have the station's cable, for as long as it turns."""
-        rates = self._carousel.rates()
         with self._lock:
+            rates = self._carousel.rates()
             for root, share in self._shares.items():
                 rate = rates.get(root[:ROOT_BYTES], 0.0)
                 if rate or root in self._limited:
