@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,8 +41,8 @@ POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")  # fmt: skip
 _ENTRY = re.compile(r"^/entries/v1/([0-9a-f]{32})$")
 MAX_SEALED = 32 * 1024
-# Of what a refused request still sends
-LINGER_S, LINGER_BYTES = 2.0, 1 << 30
+# For what a refused request still sends: silence, and all of it
+LINGER_S, MOST_LINGER_S = 2.0, 30.0
 
 
 @dataclass
@@ -136,9 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(LINGER_S)
-            thrown = 0
-            while thrown < LINGER_BYTES and (data := self.connection.recv(1 << 16)):
-                thrown += len(data)
+            until = time.monotonic() + MOST_LINGER_S
+            while self.connection.recv(1 << 16) and time.monotonic() < until:
+                pass
         super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:

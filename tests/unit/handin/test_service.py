@@ -98,6 +98,12 @@ def test_other_pages_and_names_are_kept_out(page: str, box: Box, game: bytes) ->
     assert list(box.all()) == []
 
 
+def test_a_large_work_that_is_refused_unread_still_hears_why(page: str) -> None:
+    """Closed with bytes in it, the connection would be reset and the answer lost."""
+    for _ in range(5):
+        assert post(page, bytes(8 << 20), headers={}).status == 403
+
+
 @pytest.mark.parametrize(
     ("hour", "doubt", "status"),
     [(16, 2.0, 409), (0, 2.0, 409), (16, None, 200), (15, 7200.0, 200)],

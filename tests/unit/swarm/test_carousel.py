@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from ipaddress import IPv4Interface
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.swarm.carousel import AGAIN_S, RECENT_S, Audience, first_of, lacked_by_two
+from provisioner.swarm.carousel import (
+    AGAIN_S,
+    RECENT_S,
+    TURNING_S,
+    Audience,
+    Carousel,
+    _Round,
+    first_of,
+    lacked_by_two,
+)
 from provisioner.swarm.pace import FORGET_S, Pace
 from provisioner.swarm.packet import Report, pack_missing
 
@@ -146,3 +157,19 @@ def test_what_only_bad_cables_lack_is_not_sent(audience: Audience) -> None:
             tell(audience, name, lacks, now, received=step * share, number=step * 10)
         audience.pace.turn(now)
     assert chosen(audience, now) == [1]
+
+
+@pytest.mark.parametrize(
+    ("heard", "quiet_s", "rate"), [(True, 0.0, 5e5), (False, 0.0, 0.0), (True, 2 * TURNING_S, 0.0)]
+)
+def test_it_has_a_rate_while_it_sends_and_somebody_hears(
+    heard: bool, quiet_s: float, rate: float
+) -> None:
+    now = time.monotonic()
+    turning = object.__new__(_Round)
+    turning._audience, turning._busy = Audience(4, Pace(now)), now - quiet_s
+    turning._audience.was_heard = heard
+    assert (turning.rate > 0, turning.rate) == (rate > 0, rate)
+    carousel = Carousel(IPv4Interface("127.0.0.1/8"))
+    carousel._rounds = {b"root": turning}
+    assert carousel.rates() == ({b"root": rate} if rate else {})
