@@ -1,7 +1,8 @@
 """Commands that mount or leave children behind run in a box: namespaces that end with them.
 
 Whatever happens (Ctrl-C, a time-out, SIGKILL), the kernel takes the box's processes and mounts
-away, so that nothing of a half-built tree, least of all a bound /dev, is left to clean up.
+away, so that nothing of a half-built tree, least of all a bound /dev, is left to clean up. A box
+ends with the thread that asked for it, even when that is killed and can end nothing itself.
 It is a clean room as well: of the caller's environment nothing comes along, since maintainers'
 scripts and initramfs hooks may write into a tree what they find there.
 """
@@ -15,7 +16,8 @@ from provisioner.run import Finished, run
 
 # What a tree of Debian's is searched for, whatever the caller's own search path is
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_UNSHARE = ("setpriv", "--pdeathsig", "KILL", "--",
+            "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")  # fmt: skip
 
 
 def boxed(*command: str | Path, env: Mapping[str, str] | None = None) -> list[str | Path]:

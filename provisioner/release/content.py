@@ -37,7 +37,7 @@ AGENT_PARTS = (
 UNITS = Path("etc/systemd/system")
 UNIT_FOLDERS = (UNITS, Path("usr/lib/systemd/system"))
 MASKED = Path("/dev/null")
-COMPILE_S = 300
+COMPILE_S = 1800
 SETUPCON, SETUPCON_S = Path("usr/bin/setupcon"), 120
 # What /usr/lib/console-setup/console-setup.sh (package console-setup) compares by time
 CONSOLE_SAVED = Path("etc/console-setup/cached_setup_terminal.sh")

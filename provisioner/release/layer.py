@@ -30,7 +30,7 @@ from provisioner.run import run
 
 MERGED = frozenset({"opt", "usr"})
 FITS = "usr/lib/extension-release.d/extension-release.{name}"
-UNPACK_S = 300
+UNPACK_S = 1800
 _SOURCE = re.compile(r"^Source: (\S+)(?: \(([^)]+)\))?$", re.MULTILINE)
 _OS = re.compile(r"^(ID|VERSION_ID)=\"?([A-Za-z0-9._-]+)\"?$", re.MULTILINE)
 

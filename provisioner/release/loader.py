@@ -64,7 +64,7 @@ COMMON = (
 ON_BIOS = ("biosdisk",)
 ON_EFI = ("chain", "efi_gop", "efi_uga")
 ON_NET = ("efinet", "http", "net", "tftp")
-MAKE_S, UNPACK_S = 120, 120
+MAKE_S, UNPACK_S = 1800, 1800
 # PE machine types (Microsoft's PE format); the certificate table is data directory 4
 X64, IA32 = 0x8664, 0x14C
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from provisioner.errors import ProofMissingError
 from provisioner.release.boxed import run_inside
 
-REFRESH_S = 300
+REFRESH_S = 1800
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from provisioner.release.packages import Deb, Packages
 from provisioner.run import run
 
 INDEX, RELEASE = "Packages", "Release"
-CONTROL_S = 60
+CONTROL_S = 600
 _AR, _HEADER = b"!<arch>\n", 60  # of the archive, of each member
 
 

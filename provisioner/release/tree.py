@@ -15,6 +15,8 @@ from provisioner.release.boxed import run_inside
 from provisioner.release.patterns import compile_patterns
 
 MODULES = Path("usr/lib/modules")
+# Seconds of work; a station that does much else meanwhile may need a hundred times as long.
+DEPMOD_S = 1800
 # Made anew on each machine, or of no use there. Folders stay, what is in them goes.
 EMPTIED = (
     "dev",
@@ -130,7 +132,7 @@ def prune_modules(root: Path, keep: Iterable[str], drop: Iterable[str]) -> None:
                 path.rmdir()
         elif path.relative_to(base).as_posix() not in wanted:
             path.unlink()
-    run_inside(root, "depmod", "-a", version, timeout_s=120)
+    run_inside(root, "depmod", "-a", version, timeout_s=DEPMOD_S)
 
 
 def module_needs(root: Path, version: str) -> dict[str, list[str]]:
