@@ -138,15 +138,32 @@ class NativeImage:
     def as_pupil(self, command: list[str]) -> list[str]:
         """The command line that runs `command` inside, as the pupil, on the screen."""
         environment = self._session_environment() or self._environment("pupil")
+        return self._as(PUPIL, environment, ["--chdir=/home/pupil", *command])
+
+    def as_root(self, command: list[str]) -> list[str]:
+        """The command line that runs `command` inside, as the system's own services are run."""
+        words = [f"{name}={value}" for name, value in self._environment("root").items()]
+        return [*self._inside(), "env", "--ignore-environment", *words, *command]
+
+    def beside(self, name: str, command: list[str]) -> list[str]:
+        """The command line that runs `command` as the program `name` was: its user, its world."""
+        found = next(process for process in self.processes() if process.name == name)
+        return self._as(found.uid, self._environment_of(found), ["--chdir=/", *command])
+
+    def _as(self, uid: int, environment: dict[str, str], command: list[str]) -> list[str]:
         words = [f"{name}={value}" for name, value in environment.items()]
-        return [*self._inside(), "setpriv", "--reuid", str(PUPIL), "--regid", str(PUPIL),
+        return [*self._inside(), "setpriv", "--reuid", str(uid), "--regid", str(uid),
                 "--clear-groups", "--no-new-privs", "env", "--ignore-environment", *words,
-                "--chdir=/home/pupil", *command]  # fmt: skip
+                *command]  # fmt: skip
 
     def start(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
         """Start a command inside, as the pupil; its output goes to `log`."""
+        return self.start_as(self.as_pupil(command), log)
+
+    def start_as(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
+        """Start what `as_pupil` or `beside` gave; its output goes to `log`."""
         with log.open("wb") as out:
-            return self._start(self.as_pupil(command), out.fileno())
+            return self._start(command, out.fileno())
 
     def login_screen(self, log: Path) -> None:
         """Start LightDM as its unit does, on our screen instead of one of its own.
@@ -263,10 +280,13 @@ class NativeImage:
         """That of the session on the screen, so that a program finds what its menu gives it."""
         for process in self.processes():
             if process.uid == PUPIL and process.name in ("xfce4-session", "icewm"):
-                path = Path(f"/proc/{self._box}/root/proc/{process.pid}/environ")
-                pairs = os.fsdecode(path.read_bytes()).split("\0")
-                return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+                return self._environment_of(process)
         return {}
+
+    def _environment_of(self, process: Process) -> dict[str, str]:
+        path = Path(f"/proc/{self._box}/root/proc/{process.pid}/environ")
+        pairs = os.fsdecode(path.read_bytes()).split("\0")
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
     def _environment(self, user: str) -> dict[str, str]:
         home = f"/home/{user}" if user == "pupil" else "/root"
