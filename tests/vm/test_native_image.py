@@ -109,7 +109,12 @@ def test_programs_start(full: NativeImage, command: list[str], said: str) -> Non
 def test_the_contests_layer_is_merged_and_taken_off(
     full: NativeImage, find_release: FindRelease, tmp_path: Path
 ) -> None:
-    """By the image's own systemd-sysext; unpacked, since the box has no loop devices."""
+    """By the image's own systemd-sysext; unpacked, since the box has no loop devices.
+
+    It merges in a namespace of its own, and mounts come back from there where the root is shared,
+    as systemd makes it at each start.
+    """
+    assert full.run(["mount", "--make-rshared", "/"]).returncode == 0
     layer = find_release("contest") / "contest.raw"
     place = full.path("/var/lib/extensions/contest")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +124,6 @@ def test_the_contests_layer_is_merged_and_taken_off(
     merged = full.run(["systemd-sysext", "merge"])
     assert merged.returncode == 0, merged.stderr
     assert full.run(["test", "-s", note]).returncode == 0
-    assert full.run(["thonny", "--help"]).returncode == 0  # the rest of /usr is still there
+    assert full.run(["kiwix-serve", "--version"]).returncode == 0  # the rest is still there
     assert full.run(["systemd-sysext", "unmerge"]).returncode == 0
     assert full.run(["test", "-e", note]).returncode != 0

@@ -39,6 +39,24 @@ def test_nothing_in_education_reports_or_announces(education: Recipe) -> None:
     assert "veyon.service" in education.units.mask  # until a school wants it
 
 
+def test_what_a_contest_calls_on_the_machine_is_in_the_image(education: Recipe) -> None:
+    """Its playbook limits the network by nft, before any layer is merged."""
+    tasks = (IMAGES.parent / "playbooks/roles/contest/tasks/main.yml").read_text()
+    assert re.search(r"raw: nft --file", tasks)
+    assert "nftables" in education.packages
+
+
+def test_chinese_comes_to_the_braille_display_as_braille() -> None:
+    """Without a contraction table Orca and BRLTTY send Chinese as signs that no display has."""
+    files = IMAGES / "special-needs/files"
+    orca = json.loads((files / "usr/share/classroom/orca/user-settings.conf").read_text())
+    assert orca["general"]["enableContractedBraille"] is True
+    assert orca["general"]["brailleContractionTable"] == "zhcn-cbs.ctb"
+    brltty = (files / "etc/brltty.conf").read_text()
+    assert "\ncontraction-table louis:zhcn-cbs.ctb\n" in brltty
+    assert "\noverride-preferences braille-variant=contracted6\n" in brltty
+
+
 def test_chromium_is_silent() -> None:
     text = (FILES / "etc/chromium/policies/managed/classroom.json").read_text()
     policies = json.loads(text)
