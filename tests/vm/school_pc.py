@@ -40,7 +40,7 @@ ARGUMENTS = (
 RELAY = "exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3; kill $!"
 # Runs a command as the pupil, with the environment of the session that stands on the screen.
 IN_SESSION = """\
-import os, pathlib, sys
+import os, pathlib, re, sys
 names = (b"xfce4-session", b"xfwm4", b"icewm", b"lightdm-gtk-greeter")
 for folder in pathlib.Path("/proc").glob("[0-9]*"):
     try:
@@ -54,8 +54,9 @@ for folder in pathlib.Path("/proc").glob("[0-9]*"):
 else:
     sys.exit("no session")
 env = dict(pair.split("=", 1) for pair in os.fsdecode(env).split("\\0") if "=" in pair)
-env.update(word.split("=", 1) for word in sys.argv[1:] if "=" in word.split("/")[0])
-words = [word for word in sys.argv[1:] if "=" not in word.split("/")[0]]
+words = sys.argv[1:]
+while re.match("[A-Z_]+=", words[0]):
+    env.update([words.pop(0).split("=", 1)])
 os.setgroups([]), os.setgid(int(uid)), os.setuid(int(uid))
 os.chdir(env.get("HOME", "/"))
 os.execvpe(words[0], words, env)
@@ -80,6 +81,11 @@ class SchoolPc:
             assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
         return done.stdout
 
+    def stay_connected(self) -> None:
+        """Keep one connection open for all commands: to open one costs such a machine seconds."""
+        start([*self._ssh()[:-1], "-MN", self._ssh()[-1]], log=self.folder / "ssh.log")
+        wait_for((self.network.run_dir / "ssh").exists, 600, "the connection")
+
     def put(self, source: Path, target: str) -> None:
         """Copy a file to the machine; everybody may read it."""
         with source.open("rb") as file:
@@ -99,7 +105,8 @@ class SchoolPc:
     def _ssh(self) -> list[str]:
         inside = " ".join((*self.network.exec_prefix, "bash", "-c", shlex.quote(RELAY)))
         options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes",
-                   "ConnectTimeout=60", "LogLevel=ERROR", f"ProxyCommand={inside}")  # fmt: skip
+                   "ConnectTimeout=300", "LogLevel=ERROR", f"ProxyCommand={inside}",
+                   f"ControlPath={self.network.run_dir}/ssh")  # fmt: skip
         words = [word for option in options for word in ("-o", option)]
         return ["ssh", "-i", str(self.folder / "key"), *words, f"root@{ADDRESS}"]
 
@@ -128,6 +135,11 @@ class SchoolPc:
         """Memory that is not available, as `free` counts it."""
         now = self.memory()
         return now["MemTotal"] - now["MemAvailable"]
+
+    def swapped_mib(self) -> int:
+        """What lies packed in zram (nothing else is swap), counted as it was before packing."""
+        now = self.memory()
+        return now["SwapTotal"] - now["SwapFree"]
 
     def asked(self) -> list[str]:
         """Every name that was asked for over DNS."""
