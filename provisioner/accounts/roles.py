@@ -16,6 +16,7 @@ class Right(StrEnum):
     ORDER = "order"  # batches, erasing, grades, certificates, handing over
     SCHOOLS = "schools"  # school.yml, leases, declared pupils
     RELEASES = "releases"  # build, promote, withdraw
+    ROLLOUTS = "rollouts"  # waves to many schools, contests
     DONORS = "donors"  # who gave what, receipts of recycling
     ACCOUNTS = "accounts"  # people and tokens
 
@@ -32,8 +33,8 @@ class Role(StrEnum):
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VOLUNTEER: frozenset({Right.LOOK, Right.WORK}),
     Role.OPERATOR: frozenset(set(Right) - {Right.ACCOUNTS}),
-    # Looks after schools and donors, away from the bench: erases nothing.
-    Role.ORGANISER: frozenset({Right.LOOK, Right.SCHOOLS, Right.DONORS}),
+    # Looks after schools, contests and donors, away from the bench: erases nothing.
+    Role.ORGANISER: frozenset({Right.LOOK, Right.SCHOOLS, Right.ROLLOUTS, Right.DONORS}),
     Role.ADMINISTRATOR: frozenset(Right),
 }
 

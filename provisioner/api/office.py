@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import Field
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
+from sqlalchemy.sql.base import ExecutableOption
 
 from provisioner.accounts.roles import Right
 from provisioner.api import problems, reading, views
@@ -98,7 +99,7 @@ class BuildView(Model):
 def schools(station: Station, session: Session, today: date) -> list[SchoolHealth]:
     """Every school with a folder."""
     found = reading.schools(station.settings)
-    machines = _machines(session, [one.id for one in found])
+    machines = _machines(session, [one.id for one in found], defer(MachineRow.hardware))
     noted, pupils = giving.leases(session), _pupils(session)
     return [
         _health(one, machines.get(one.id, []), noted.get(one.id), pupils.get(one.id))
@@ -120,7 +121,9 @@ def school_health(
 _Found = tuple[MachineRow, Any]
 
 
-def _machines(session: Session, names: Iterable[str]) -> dict[str, list[_Found]]:
+def _machines(
+    session: Session, names: Iterable[str], *options: ExecutableOption
+) -> dict[str, list[_Found]]:
     """School to its machines that were handed over, with the moment of the hand-over."""
     handed = (
         select(RunRow.machine_id, func.max(RunRow.ended_at).label("at"))
@@ -134,6 +137,7 @@ def _machines(session: Session, names: Iterable[str]) -> dict[str, list[_Found]]
         .outerjoin(handed, handed.c.machine_id == MachineRow.id)
         .where(BatchRow.school.in_(list(names)), MachineRow.milestone == Milestone.HANDED_OVER)
         .order_by(MachineRow.seat, MachineRow.asset_tag)
+        .options(*options)
     )
     found: dict[str, list[_Found]] = {}
     for machine, school, at in session.execute(query):

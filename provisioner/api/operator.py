@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 from pydantic import Field, StringConstraints
+from sqlalchemy.exc import IntegrityError
 from sse_starlette import EventSourceResponse
 
 from provisioner.accounts.roles import Right
@@ -100,17 +101,18 @@ def make_operator_app(station: Station, show: problems.Show | None = None) -> Fa
         redoc_url=None,
         dependencies=[Depends(declared)],
     )
-    from provisioner.api import intake, office, people  # they build on what stands here
+    from provisioner.api import intake, leading, office, people  # they build on what stands here
 
     doorkeeper = Doorkeeper(station)
     app.state.station, app.state.doorkeeper = station, doorkeeper
     app.state.builds = Builds(station)
     app.add_middleware(Guard, doorkeeper=doorkeeper)
-    problems.install(app, show)
+    problems.install(app, show, races=(IntegrityError,))
     app.include_router(router)
     app.include_router(intake.router)
     app.include_router(people.router)
     app.include_router(office.router)
+    app.include_router(leading.router)
     app.add_api_route(HEALTH, _alive, tags=["station"], summary="Whether the station answers")
     return app
 
@@ -140,6 +142,7 @@ def list_batches(station: TheStation) -> list[views.BatchView]:
     dependencies=[may(Right.ORDER)],
 )
 def create_batch(station: TheStation, who: TheWho, plan: BatchPlan) -> views.BatchView:
+    who.must_touch(plan.school)
     with station.database.transaction() as session:
         desk.create_batch(station, session, plan, who.actor)
         return reading.batch(session, plan.name)

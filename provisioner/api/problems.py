@@ -76,10 +76,11 @@ class ProblemDocument(BaseModel):
 Show = Callable[[Request, ProblemDocument], Response | None]
 
 
-def install(app: FastAPI, show: Show | None = None) -> None:
+def install(app: FastAPI, show: Show | None = None, races: Sequence[type[Exception]] = ()) -> None:
     """Make `app` answer every error with a problem document.
 
-    `show` may answer in another form instead, for browsers; None from it means JSON.
+    `show` may answer in another form instead, for browsers; None from it means JSON. `races` are
+    errors by which a database says that somebody else was first.
     """
 
     def answer(request: Request, problem: ProblemDocument, headers: Any = None) -> Response:
@@ -97,6 +98,13 @@ def install(app: FastAPI, show: Show | None = None) -> None:
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
         return answer(request, describe_status(error.status_code, request.url.path), error.headers)
+
+    def _overtaken(request: Request, error: Exception) -> Response:
+        log.warning("%s %s came second: %s", request.method, request.url.path, error)
+        return answer(request, describe(_OVERTAKEN))
+
+    for race in races:
+        app.add_exception_handler(race, _overtaken)
 
     @app.exception_handler(Exception)
     def _unforeseen(request: Request, error: Exception) -> Response:
@@ -158,6 +166,10 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+_OVERTAKEN = errors.WrongStateError(
+    "Meanwhile somebody else has done the same; nothing of yours was done.",
+    "Look at the page as it is now, then decide.",
+)
 _UNFORESEEN = ProblemDocument(
     type=TYPE_PREFIX + UNFORESEEN,
     title="Something went wrong that nobody foresaw",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session, joinedload
@@ -114,20 +116,44 @@ def summary(session: Session, name: str) -> views.Summary:
     )
 
 
+def machines_in_service(session: Session) -> dict[str, int]:
+    """School to how many machines it has that are verified or handed over."""
+    query = (
+        select(BatchRow.school, func.count())
+        .join(MachineRow, MachineRow.batch_id == BatchRow.id)
+        .where(MachineRow.milestone.in_(READY))
+        .group_by(BatchRow.school)
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
 def schools(settings: Settings) -> list[views.SchoolView]:
     """The schools that have a folder, with what is wrong in it."""
-    return [school(settings, folder.name) for folder in school_folders(settings.inventories_dir)]
+    return [_school(folder) for folder in school_folders(settings.inventories_dir)]
 
 
 def school(settings: Settings, name: str) -> views.SchoolView:
     """One school; raises NotFoundError. A folder with mistakes is shown, not refused."""
-    folder = find_school(settings.inventories_dir, name)
+    return _school(find_school(settings.inventories_dir, name))
+
+
+def _school(folder: Path) -> views.SchoolView:
+    found = (path.stat() for path in sorted(folder.rglob("*")) if path.is_file())
+    state = tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found)
+    return _read_school(folder, state)
+
+
+@lru_cache(maxsize=2000)
+def _read_school(folder: Path, state: tuple[tuple[int, int, int], ...]) -> views.SchoolView:
+    """As the folder is in this state of its files: a hundred are not read anew for each page."""
     mistakes = tuple(str(error) for error in check_school(folder))
     try:
         found = load_school(folder)
     except ConfigError:
-        nobody = views.Words(en=name, zh=name)
-        return views.SchoolView(id=name, name=nobody, province="", seats=0, mistakes=mistakes)
+        nobody = views.Words(en=folder.name, zh=folder.name)
+        return views.SchoolView(
+            id=folder.name, name=nobody, province="", seats=0, mistakes=mistakes
+        )
     return views.SchoolView(
         id=found.id,
         name=views.Words(en=found.settings.name.en, zh=found.settings.name.zh),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from provisioner.cli.output import Column, json_option, moment, print_json, show
 from provisioner.cli.shape import Contents
 from provisioner.errors import NotFoundError
 from provisioner.model.contest import STATES
-from provisioner.model.rollout import Freeze, RolloutPlan
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -56,25 +54,13 @@ def check(office: Office, name: str, as_json: bool) -> None:
 @pass_office
 def publish(office: Office, name: str, state: str) -> None:
     """Build and sign the contest's layer and bring it to every enrolled school in waves."""
-    from provisioner.contest.layer import publish_layer
-    from provisioner.fleet import rollouts
-    from provisioner.store.tables import now
+    from provisioner.contest import publishing
 
-    found, station = _contest(office, name), office.station
-    manifest = publish_layer(found, station.catalog, station.key, datetime.now(UTC).date())
-    settings = found.settings
-    frozen = Freeze(begins=settings.opens - timedelta(hours=settings.freeze_hours),
-                    ends=settings.closes)  # fmt: skip
-    value = f"{name}.{manifest.version}.{state}"
-    plan = RolloutPlan(
-        name=f"{name}-{manifest.version.replace('.', '-')}-{state}", track=f"contest:{name}",
-        value=value, former=f"{name}.0.removed", schools=settings.schools, lab=settings.lab,
-        freezes=(frozen,) if state == "prepared" else (),
-    )  # fmt: skip
+    found = _contest(office, name)
+    layer = publishing.make_layer(office.station, found)
     with office.transaction() as session:
-        rollouts.start(session, plan, now(), office.actor)
-        rollouts.step(session, now())
-    click.echo(f"{manifest.id} is on its way as “{plan.name}”.")
+        row = publishing.publish(session, found, layer, state, office.actor)
+        click.echo(f"{layer.id} is on its way as “{row.name}”.")
 
 
 @group.command()
@@ -217,8 +203,5 @@ def _contest(office: Office, name: str) -> Contest:
 
 def _entries(session: Session, found: Contest) -> list[Entry]:
     from provisioner.contest import judging
-    from provisioner.entry.sb3 import judge
 
-    starters = [judge(path.read_bytes(), found.settings.limits)
-                for path in sorted((found.folder / "starters").glob("*.sb3"))]  # fmt: skip
-    return judging.entries(session, found.name, found.settings, starters)
+    return judging.entries_of(session, found)

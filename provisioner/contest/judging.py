@@ -10,8 +10,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from provisioner.contest.folder import STARTERS, Contest
 from provisioner.entry.facts import alike
 from provisioner.entry.receipt import Lateness
+from provisioner.entry.sb3 import judge
 from provisioner.model.contest import ContestSettings, LateRule, RepeatRule
 from provisioner.model.entry import Facts
 from provisioner.store.entry_tables import EntryRow
@@ -69,6 +71,13 @@ def entries(session: Session, contest: str, settings: ContestSettings,
     same, like = same_bytes(rows), near(rows, starters)
     return [Entry(row, standing[row.id], same.get(row.id, ()), like.get(row.id, ()))
             for row in rows]  # fmt: skip
+
+
+def entries_of(session: Session, contest: Contest) -> list[Entry]:
+    """The same, with what the contest's own starters brought left out of what is alike."""
+    starters = [judge(path.read_bytes(), contest.settings.limits)
+                for path in sorted((contest.folder / STARTERS).glob("*.sb3"))]  # fmt: skip
+    return entries(session, contest.name, contest.settings, starters)
 
 
 def standings(rows: Iterable[EntryRow], settings: ContestSettings) -> dict[str, str]:
@@ -195,7 +204,7 @@ def _plain(text: str) -> str:
     return "".join(text.split()).casefold()
 
 
-def standing_of_rollout(session: Session, contest: str) -> list[RolloutRow]:
+def rollouts_of(session: Session, contest: str) -> list[RolloutRow]:
     """The contest's rollouts, the newest first."""
     query = select(RolloutRow).where(RolloutRow.track == f"contest:{contest}")
     return list(session.scalars(query.order_by(RolloutRow.id.desc())))

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from provisioner.documents.weights import LAPTOPS, load_weights, weight_of
@@ -81,15 +81,17 @@ def impact(station: Station, session: Session, on: date, donor: str | None = Non
     weights = load_weights(station.settings.state_dir / "weights.yaml")
     parts: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(float))
     erased, schools = _erased_disks(session), set()
+    # Of thousands of machines only what is counted is read, not each one's whole hardware.
+    smbios = MachineRow.hardware["smbios"].label("smbios")
     query = (
-        select(MachineRow, DonorRow.name)
+        select(MachineRow.id, MachineRow.milestone, MachineRow.batch_id, smbios, DonorRow.name)
         .outerjoin(GiftRow, GiftRow.machine_id == MachineRow.id)
         .outerjoin(DonorRow, DonorRow.id == GiftRow.donor_id)
         .where(MachineRow.asset_tag.is_not(None))
     )
-    for machine, name in session.execute(query):
-        if donor is None or name == donor:
-            _count(parts[name or NOBODY], machine, erased.get(machine.id, 0), weights)
+    for machine in session.execute(query):
+        if donor is None or machine.name == donor:
+            _count(parts[machine.name or NOBODY], machine, erased.get(machine.id, 0), weights)
             if machine.milestone == Milestone.HANDED_OVER and machine.batch_id is not None:
                 schools.add(machine.batch_id)
     for giver, kilograms in _recycled(session):
@@ -116,7 +118,7 @@ def declared_pupils(found: Impact) -> int:
 
 
 def _count(
-    part: dict[str, Any], machine: MachineRow, erased: int, weights: Mapping[str, float]
+    part: dict[str, Any], machine: Row[Any], erased: int, weights: Mapping[str, float]
 ) -> None:
     part["machines"] += 1
     part["disks_erased"] += erased
@@ -124,7 +126,7 @@ def _count(
         part["retired"] += 1
     if machine.milestone != Milestone.HANDED_OVER:
         return
-    smbios = machine.hardware.get("smbios", {})
+    smbios = machine.smbios or {}
     model = f"{smbios.get('system_vendor', '')} {smbios.get('system_product', '')}".strip()
     chassis = smbios.get("chassis_type", "")
     weight = weight_of(model, chassis, weights)
@@ -138,14 +140,15 @@ def _count(
 
 def _erased_disks(session: Session) -> dict[int, int]:
     """Machine to the number of its disks that were erased with proof."""
-    query = select(RunRow.machine_id, RunRow.evidence).where(
+    disk_of = RunRow.evidence["disk"]
+    query = select(RunRow.machine_id, disk_of).where(
         RunRow.verb == Verb.WIPE, RunRow.state == RunState.SUCCEEDED
     )
     disks: dict[int, set[str]] = defaultdict(set)
-    for machine, evidence in session.execute(query):
-        disk = (evidence or {}).get("disk") or {}
+    for machine, found in session.execute(query):
+        disk = found or {}
         disks[machine].add(f"{disk.get('serial', '')} {disk.get('wwn', '')}")
-    return {machine: len(found) for machine, found in disks.items()}
+    return {machine: len(serials) for machine, serials in disks.items()}
 
 
 def _recycled(session: Session) -> Iterable[tuple[str | None, float]]:

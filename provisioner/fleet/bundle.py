@@ -7,10 +7,13 @@ is plugged into works as it would over a line: it believes the signed manifest a
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from provisioner.agent.memory import write_whole
 from provisioner.errors import ImageMismatchError, NotFoundError, UntrustedError
@@ -23,6 +26,7 @@ from provisioner.release.delta import patches_of
 from provisioner.release.manifest import file_digest
 
 RELEASES = "releases"
+PIECE = 1 << 20
 Report = Callable[[str, float], None]
 
 
@@ -40,13 +44,7 @@ def export_bundle(
     folder = stick / FOLDER
     (folder / RECEIPTS).mkdir(parents=True, exist_ok=True)
     (folder / BUNDLE).unlink(missing_ok=True)
-    source = catalog.folder(bundle.release)
-    manifest, _ = open_envelope((source / MANIFEST).read_bytes(), Manifest, trusted=key.public)
-    wanted = {f"{RELEASES}/{bundle.release}/{entry.path}": (source / entry.path, entry.sha256)
-              for entry in manifest.files}  # fmt: skip
-    wanted[f"{RELEASES}/{bundle.release}/{MANIFEST}"] = (source / MANIFEST, bundle.manifest_sha256)
-    for path in _patches(catalog, bundle.release):
-        wanted[f"{PATCHES}/{bundle.release}/{path.name}"] = (path, file_digest(path))
+    wanted = _wanted(bundle, catalog, key)
     for number, (name, (origin, digest)) in enumerate(sorted(wanted.items())):
         report(f"Copying {name}", number / len(wanted))
         _put(origin, folder / name, digest)
@@ -54,26 +52,77 @@ def export_bundle(
     return folder
 
 
-def read_receipts(stick: Path) -> Iterator[tuple[str, Receipt]]:
-    """The receipts on a stick with the keys that signed them; who may speak for which machine, the
-    caller knows. Those that do not hold are passed over: `damaged_receipts` names them."""
-    for path in _receipt_files(stick):
-        try:
-            receipt, key = open_envelope(_small(path), Receipt, trusted=None)
-        except UntrustedError:
-            continue
-        yield key, receipt
+def _wanted(bundle: Bundle, catalog: Catalog, key: PrivateKey) -> dict[str, tuple[Path, str]]:
+    """What a bundle carries: where it is put, where it lies, and its SHA-256."""
+    source = catalog.folder(bundle.release)
+    manifest, _ = open_envelope((source / MANIFEST).read_bytes(), Manifest, trusted=key.public)
+    wanted = {f"{RELEASES}/{bundle.release}/{entry.path}": (source / entry.path, entry.sha256)
+              for entry in manifest.files}  # fmt: skip
+    wanted[f"{RELEASES}/{bundle.release}/{MANIFEST}"] = (source / MANIFEST, bundle.manifest_sha256)
+    for path in _patches(catalog, bundle.release):
+        wanted[f"{PATCHES}/{bundle.release}/{path.name}"] = (path, file_digest(path))
+    return wanted
 
 
-def damaged_receipts(stick: Path) -> list[str]:
-    """Receipts that do not hold, by their file's name."""
-    found = []
-    for path in _receipt_files(stick):
-        try:
-            open_envelope(_small(path), Receipt, trusted=None)
-        except UntrustedError:
-            found.append(path.name)
-    return found
+def zipped(bundle: Bundle, catalog: Catalog, key: PrivateKey) -> Iterator[bytes]:
+    """The same as a ZIP archive, to be unpacked onto a stick; made while it is sent.
+
+    Raises ImageMismatchError when a file is not what the release says: what was sent by then has
+    no end and opens nowhere.
+    """
+    out = _Pipe()
+    with ZipFile(out, "w", ZIP_STORED) as archive:
+        archive.writestr(ZipInfo(f"{FOLDER}/{RECEIPTS}/"), b"")
+        for name, (origin, digest) in sorted(_wanted(bundle, catalog, key).items()):
+            yield from _into(archive, out, f"{FOLDER}/{name}", origin, digest)
+        archive.writestr(ZipInfo(f"{FOLDER}/{BUNDLE}"), key.seal(bundle))
+    yield out.take()
+
+
+class _Pipe(io.RawIOBase):
+    """Where an archive writes, and where what it wrote is taken away."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self._kept += content
+        return len(content)
+
+    def take(self) -> bytes:
+        taken = bytes(self._kept)
+        self._kept.clear()
+        return taken
+
+
+def _into(archive: ZipFile, out: _Pipe, name: str, origin: Path, digest: str) -> Iterator[bytes]:
+    entry, found = ZipInfo(name), hashlib.sha256()
+    entry.file_size = origin.stat().st_size
+    with origin.open("rb") as file, archive.open(entry, "w") as writing:
+        while piece := file.read(PIECE):
+            found.update(piece)
+            writing.write(piece)
+            yield out.take()
+    if found.hexdigest() != digest:
+        raise ImageMismatchError(f"{name} is damaged on this station.", "Build the release anew.")
+
+
+def open_receipt(content: bytes) -> tuple[str, Receipt] | None:
+    """A receipt with the key that signed it; None for one that does not hold. Who may speak for
+    which machine, the caller knows."""
+    try:
+        receipt, key = open_envelope(content[: MAX_ENVELOPE_BYTES + 1], Receipt, trusted=None)
+    except UntrustedError:
+        return None
+    return key, receipt
+
+
+def receipt_files(stick: Path) -> list[tuple[str, bytes]]:
+    """The receipts on a stick: name and content. Raises NotFoundError when it is not from here."""
+    return [(path.name, _small(path)) for path in _receipt_files(stick)]
 
 
 def _receipt_files(stick: Path) -> list[Path]:

@@ -41,6 +41,8 @@ from provisioner.store.tables import BatchRow, MachineRow
 NOTE_EVERY = timedelta(minutes=30)
 GOING = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED, RolloutState.TAKING_BACK,
          RolloutState.DONE)  # fmt: skip
+UNDER_WAY = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED,
+             RolloutState.TAKING_BACK)  # fmt: skip
 GIVING_BACK = (RolloutState.TAKING_BACK, RolloutState.TAKEN_BACK)
 READY = (Milestone.VERIFIED, Milestone.HANDED_OVER)
 # What a person may do from where.
@@ -94,9 +96,25 @@ def find(session: Session, name: str) -> RolloutRow:
     return row
 
 
+def halted(session: Session) -> list[RolloutRow]:
+    """Those that have stopped by themselves and wait for a person."""
+    query = select(RolloutRow).where(RolloutRow.state == RolloutState.HALTED)
+    return list(session.scalars(query.order_by(RolloutRow.id)))
+
+
+def going_at(session: Session, school: str) -> list[RolloutRow]:
+    """Those under way in which a school takes part, the newest first."""
+    m = RolloutMachineRow
+    mine = select(m.rollout_id).where(m.school == school).distinct()
+    query = select(RolloutRow).where(RolloutRow.id.in_(mine), RolloutRow.state.in_(UNDER_WAY))
+    return list(session.scalars(query.order_by(RolloutRow.id.desc())))
+
+
 def order(session: Session, name: str, move: str, actor: str) -> RolloutRow:
     """What a person decides: pause, resume, take-back. Raises WrongStateError."""
     row = find(session, name)
+    # On a database with many writers two people would both look before either has written.
+    session.refresh(row, with_for_update=True)
     allowed, then = MOVES[move]
     if row.state not in allowed:
         raise WrongStateError(f"“{name}” is {row.state}; it cannot be told to {move}.")

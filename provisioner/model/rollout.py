@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from provisioner.model.base import Model, Name, ShortText
 from provisioner.model.wire import Request
@@ -69,10 +69,13 @@ STANDARD_WAVES = (
 
 
 class Freeze(Model):
-    """A time in which nothing new is given, such as the two days before a contest."""
+    """A time in which nothing new is given, such as the two days before a contest.
 
-    begins: datetime
-    ends: datetime
+    Both moments carry their zone.
+    """
+
+    begins: AwareDatetime
+    ends: AwareDatetime
 
     def holds(self, at: datetime) -> bool:
         return self.begins <= at < self.ends
@@ -96,7 +99,9 @@ class RolloutPlan(Model):
     halt_share: float = Field(0.02, ge=0, lt=1)
     exposed_share: float = Field(0.02, gt=0, le=1)
     quorum: float = Field(0.6, gt=0, le=1, description="of a wave's machines must have proved it")
-    silent_hours: float = Field(72, gt=0, description="after these a machine counts as unknown")
+    silent_hours: float = Field(
+        72, gt=0, le=9000, description="after these a machine counts as unknown"
+    )
     freezes: tuple[Freeze, ...] = ()
 
     @model_validator(mode="after")

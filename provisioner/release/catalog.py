@@ -30,6 +30,9 @@ class Catalog:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # What was read, by the file that it was read from: pages list releases all the time, and
+        # one of 1,500 packages takes a while.
+        self._known: dict[tuple[int, int, int], Manifest] = {}
 
     def list(self) -> list[Manifest]:
         """Every release, by name and rising number. Whoever uses one checks its signature."""
@@ -106,11 +109,18 @@ class Catalog:
         for path in self.root.iterdir() if self.root.is_dir() else ():
             if _is_id(path.name) and (path / MANIFEST).is_file():
                 try:
-                    manifest = manifests.read_manifest(path, trusted=None)
-                except ProvisionerError:
+                    manifest = self._read(path)
+                except (ProvisionerError, FileNotFoundError):
                     continue  # `verify` says what is wrong with it; it is not on offer
                 if manifest.id == path.name:
                     yield manifest
+
+    def _read(self, folder: Path) -> Manifest:
+        stat = (folder / MANIFEST).stat()
+        state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if state not in self._known:
+            self._known[state] = manifests.read_manifest(folder, trusted=None)
+        return self._known[state]
 
 
 def next_version(numbers: Iterable[int], year: int) -> tuple[str, int]:

@@ -21,6 +21,8 @@ from provisioner.web import (
     pages,
     papers,
     releases,
+    renewals,
+    rollouts,
     schools,
     stream,
 )
@@ -34,10 +36,10 @@ def make_operator_side(station: Station) -> FastAPI:
     """The operator's API with the dashboard's pages: all that is behind the token."""
     app = make_operator_app(station, show=show_problem)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for part in (door, batches, schools, releases, donors, papers):
+    for part in (door, batches, schools, renewals, releases, rollouts, contest, donors, papers):
         app.include_router(part.router)
         app.include_router(part.forms)
-    for router in (contest.router, journal.router, pages.router, actions.router, stream.router):
+    for router in (journal.router, pages.router, actions.router, stream.router):
         app.include_router(router)
     # Middleware that is added last stands first: the guard decides before anything is packed.
     app.user_middleware.append(Middleware(GZipMiddleware, minimum_size=2000, compresslevel=6))

@@ -1,4 +1,5 @@
-"""The organiser's pages: contests, their schools, and entries with their stage as a picture.
+"""The organiser's pages: contests, their schools, and entries with their stage as a picture;
+switching a contest on and off, and forgetting whose an entry is.
 
 Nothing of an entry reaches the browser but text that is escaped and a PNG of our own drawing.
 """
@@ -9,21 +10,30 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi import Path as PathParam
 
-from provisioner.contest import judging, results
+from provisioner.accounts.roles import Right
+from provisioner.api.auth import may
+from provisioner.contest import judging, publishing, results
 from provisioner.contest.folder import Contest, contest_folders, load_contest
-from provisioner.errors import ConfigError, NotFoundError
+from provisioner.errors import ConfigError, NotFoundError, WrongStateError
 from provisioner.store.tables import now
 from provisioner.web.catalogue import mark
+from provisioner.web.forms import OwnForm, go, read_own_form
 from provisioner.web.page import HEADERS, TheVisitor, Visitor
 
 STANDINGS = {"counts": mark("counts"), "replaced": mark("replaced by another one"),
              "late": mark("too late"), "refused": mark("is no entry")}  # fmt: skip
 LATENESS = {"in-time": mark("in time"), "late": mark("late"), "too-early": mark("too early"),
             "doubtful": mark("its clock is in doubt")}  # fmt: skip
+STATE_WORDS = {"prepared": mark("Prepare: everything is brought, nothing is shown yet"),
+               "on": mark("On: pupils can hand in"), "off": mark("Off: nothing more is taken"),
+               "removed": mark("Removed: machines are as before")}  # fmt: skip
 router = APIRouter(include_in_schema=False)
+# The dependency of the whole router: no form of it can be forgotten.
+forms = APIRouter(include_in_schema=False, dependencies=[Depends(read_own_form)])
+_LEAD = [may(Right.ROLLOUTS)]
 ContestParam = Annotated[str, PathParam(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Digest = Annotated[str, PathParam(pattern=r"^[0-9a-f]{64}$")]
 
@@ -47,9 +57,50 @@ def contest_page(visitor: TheVisitor, contest: ContestParam) -> Response:
     found = _contest(visitor, contest)
     with visitor.station.database.reading() as session:
         schools = judging.schools(session, contest, found.settings, now())
-        entries = judging.entries(session, contest, found.settings)
-    return visitor.page("contest", contest=found, schools=schools, entries=entries,
-                        standing_words=STANDINGS, late_words=LATENESS)  # fmt: skip
+        entries = judging.entries_of(session, found)
+        sent = judging.rollouts_of(session, contest)
+    due = results.due(found.settings, now())
+    return visitor.page(
+        "contest", contest=found, schools=schools, entries=entries, standing_words=STANDINGS,
+        late_words=LATENESS, state_words=STATE_WORDS, sent=sent, today=now(),
+        due=sum(one.row.received_at < due and one.row.pupil is not None for one in entries),
+    )  # fmt: skip
+
+
+@forms.post("/contests/{contest}/publish", dependencies=_LEAD)
+def publish(visitor: TheVisitor, contest: ContestParam, form: OwnForm) -> Response:
+    """Bring the contest into a state at every enrolled school, in waves."""
+    found, state = _contest(visitor, contest), form.get("state", "")
+    for school in found.settings.schools:
+        visitor.who.must_touch(school)
+    publishing.plan_for(found, "0", state)  # an unknown state is refused before anything is built
+    layer = publishing.make_layer(visitor.station, found)
+    with visitor.station.database.transaction() as session:
+        sent = judging.rollouts_of(session, contest)
+        if sent and form.get("seen") != sent[0].name:
+            raise WrongStateError(
+                f"Meanwhile somebody else has started “{sent[0].name}”.",
+                "Look at the page as it is now, then decide; nothing of yours was done.",
+            )
+        row = publishing.publish(session, found, layer, state, visitor.who.actor)
+    return go(f"/rollouts/{row.name}")
+
+
+@forms.post("/contests/{contest}/erase", dependencies=_LEAD)
+def erase(visitor: TheVisitor, contest: ContestParam, form: OwnForm) -> Response:
+    """Forget whose entries are that were kept long enough; the games stay."""
+    found = _contest(visitor, contest)
+    if form.get("confirm", "").strip() != contest:
+        raise WrongStateError(
+            "The name that was typed is not this contest's.",
+            f"Go back and type {contest} to confirm; nothing was changed.",
+        )
+    with visitor.station.database.transaction() as session:
+        before = results.due(found.settings, now())
+        results.erase_personal(session, contest, visitor.who.actor, before=before)
+    with visitor.station.database.reading() as session:
+        results.erase_papers(session, visitor.station.settings.state_dir, contest)
+    return go(f"/contests/{contest}")
 
 
 @router.get("/contests/{contest}/stages/{sha256}.png")
@@ -64,7 +115,7 @@ def stage(visitor: TheVisitor, contest: ContestParam, sha256: Digest) -> Respons
 @router.get("/contests/{contest}/entries.csv")
 def table(visitor: TheVisitor, contest: ContestParam) -> Response:
     with visitor.station.database.reading() as session:
-        entries = judging.entries(session, contest, _contest(visitor, contest).settings)
+        entries = judging.entries_of(session, _contest(visitor, contest))
     text = results.entries_csv(entries)
     return _file(text.encode(), "text/csv; charset=utf-8", f"{contest}.csv")
 
@@ -72,7 +123,7 @@ def table(visitor: TheVisitor, contest: ContestParam) -> Response:
 @router.get("/contests/{contest}/entries.zip")
 def everything(visitor: TheVisitor, contest: ContestParam) -> Response:
     with visitor.station.database.reading() as session:
-        entries = judging.entries(session, contest, _contest(visitor, contest).settings)
+        entries = judging.entries_of(session, _contest(visitor, contest))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "entries.zip"
         results.write_zip(entries, visitor.station.settings.state_dir, contest, out)
@@ -83,7 +134,7 @@ def everything(visitor: TheVisitor, contest: ContestParam) -> Response:
 def judges(visitor: TheVisitor, contest: ContestParam) -> Response:
     found = _contest(visitor, contest)
     with visitor.station.database.reading() as session:
-        entries = judging.entries(session, contest, found.settings)
+        entries = judging.entries_of(session, found)
     content = results.judges_sheet(entries, contest, found.settings, visitor.speech.language)
     return _file(content, "application/pdf", f"{contest}-judges.pdf")
 

@@ -18,6 +18,8 @@ from provisioner.errors import UntrustedError
 FORM_SECRET = "form_secret"  # noqa: S105 - the field's name
 # Who has not logged in sends a login; our longest form is a school's file.
 MAX_BYTES, MAX_OWN_BYTES, MAX_FIELDS = 64 * 1024, 256 * 1024, 64
+# A box for every school of a country.
+MAX_OWN_FIELDS = 2000
 # A phone's photo.
 MAX_FILE_BYTES = 16 * 1024 * 1024
 _MULTIPART = "multipart/form-data"
@@ -28,13 +30,13 @@ Fields = dict[str, str]
 
 async def read_form(request: Request) -> Fields:
     """The fields of a URL-encoded form; of a field that comes twice, the last one."""
-    return await _read(request, MAX_BYTES)
+    return await _read(request, MAX_BYTES, MAX_FIELDS)
 
 
-async def _read(request: Request, limit: int) -> Fields:
+async def _read(request: Request, limit: int, most: int) -> Fields:
     try:
         text = (await _body(request, limit)).decode("utf-8")
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=most))
     except ValueError as error:
         raise HTTPException(400) from error
 
@@ -49,7 +51,10 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 def parse_multipart(body: bytes, kind: str) -> tuple[Fields, dict[str, bytes]]:
-    """The fields and the files of a form (RFC 7578). Raises HTTPException for what is none."""
+    """The fields and the files of a form (RFC 7578). Raises HTTPException for what is none.
+
+    Several files of one field are called NAME, NAME-1, NAME-2 and so on.
+    """
     boundary = kind.partition("boundary=")[2].strip('"').encode("latin-1")
     if not 1 <= len(boundary) <= 70:  # RFC 2046, 5.1.1
         raise HTTPException(400)
@@ -62,7 +67,8 @@ def parse_multipart(body: bytes, kind: str) -> tuple[Fields, dict[str, bytes]]:
         if name is None:
             raise HTTPException(400)
         if b"filename=" in head:
-            files[name[1].decode("utf-8", "replace")] = content
+            key = name[1].decode("utf-8", "replace")
+            files[key if key not in files else f"{key}-{len(files)}"] = content
         else:
             fields[name[1].decode("utf-8", "replace")] = content.decode("utf-8", "replace")
     return fields, files
@@ -75,7 +81,7 @@ async def read_own_form(request: Request) -> Fields:
         body = await _body(request, MAX_FILE_BYTES)
         fields, request.state.files = parse_multipart(body, kind)
     else:
-        fields = await _read(request, MAX_OWN_BYTES)
+        fields = await _read(request, MAX_OWN_BYTES, MAX_OWN_FIELDS)
     secret = fields.pop(FORM_SECRET, "")
     if not is_form_of(session_of(request), secret):
         raise UntrustedError(

@@ -9,18 +9,24 @@ from sqlalchemy.orm import Session
 
 from provisioner.api import forecast, reading
 from provisioner.api.views import BatchView, TileView
+from provisioner.fleet import rollouts
 from provisioner.model.wire import Tone
+from provisioner.store.rollout_tables import RolloutRow
 
 _FIRST = {Tone.FAIL: 0, Tone.ASK: 1}
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What Today and a batch's page show: batches, who needs a hand, and the bench."""
+    """What Today and a batch's page show: batches, who needs a hand, and the bench.
+
+    On Today also rollouts that have stopped by themselves: they wait for a person, too.
+    """
 
     batches: list[BatchView]
     hands: list[TileView]
     tiles: list[TileView]
+    halted: list[RolloutRow]
 
 
 def overview(session: Session, tiles: Sequence[TileView], batch: str | None = None) -> Overview:
@@ -40,7 +46,8 @@ def overview(session: Session, tiles: Sequence[TileView], batch: str | None = No
         )
         for one in found
     ]
-    return Overview(with_end, hands_first(tiles), in_order(tiles))
+    halted = rollouts.halted(session) if batch is None else []
+    return Overview(with_end, hands_first(tiles), in_order(tiles), halted)
 
 
 def order_of(tile: TileView) -> str:

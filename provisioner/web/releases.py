@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
-import anyio
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
@@ -18,7 +15,8 @@ from provisioner.api.operator import HEARTBEAT_S, Word
 from provisioner.errors import WrongStateError
 from provisioner.model.release import Manifest
 from provisioner.web.forms import OwnForm, go, one_line, read_own_form
-from provisioner.web.page import TheVisitor
+from provisioner.web.page import TheVisitor, Visitor
+from provisioner.web.stream import redrawn
 from provisioner.workshop import releases
 from provisioner.workshop.builds import Builds
 from provisioner.workshop.path import read_manifest
@@ -48,13 +46,15 @@ def all_releases(visitor: TheVisitor, builds: TheBuilds) -> Response:
     return visitor.page(
         "releases", releases=visitor.station.catalog.list()[::-1], said=said, new=_NEW,
         runs=runs, recipes=builds.recipes(), build=builds.last, log=builds.tail(),
+        made=builds.made(),
     )  # fmt: skip
 
 
 @router.get("/releases/build/live")
 def live_build(visitor: TheVisitor, builds: TheBuilds) -> EventSourceResponse:
     """The log of the build, whenever it grows."""
-    return EventSourceResponse(_log(visitor.fragment, builds), ping=HEARTBEAT_S)
+    draw = partial(_draw, visitor, builds)
+    return EventSourceResponse(redrawn("build-log", draw, LOOK_EVERY_S), ping=HEARTBEAT_S)
 
 
 @router.get("/releases/{release}")
@@ -91,6 +91,12 @@ def say(visitor: TheVisitor, release: Word, form: OwnForm) -> Response:
     if wanted not in set(Standing):
         raise WrongStateError("A release is promoted or withdrawn.", "Choose one of them.")
     with visitor.station.database.transaction() as session:
+        said = releases.standings(session).get(release, _NEW)[0]
+        if form.get("seen", said) != said:
+            raise WrongStateError(
+                f"Meanwhile somebody else has said that {release} is {said}.",
+                "Look at the page as it is now, then decide; nothing of yours was done.",
+            )
         reason = one_line(form.get("reason", ""))
         releases.say(visitor.station, session, release, Standing(wanted), reason, visitor.who.actor)
     return go(f"/releases/{release}")
@@ -101,14 +107,5 @@ def licences(manifest: Manifest) -> list[tuple[str, int]]:
     return Counter(one.licence or "?" for one in manifest.components).most_common()
 
 
-async def _log(fragment: object, builds: Builds) -> AsyncIterator[dict[str, str]]:
-    assert callable(fragment)
-    before = ""
-    while True:
-        log = await run_sync(builds.tail)
-        html = fragment("_build", build=builds.last, log=log)
-        if html != before:
-            before = html
-            part = {"id": "build-log", "html": html, "order": None}
-            yield {"event": "part", "data": json.dumps(part)}
-        await anyio.sleep(LOOK_EVERY_S)
+def _draw(visitor: Visitor, builds: Builds) -> str:
+    return visitor.fragment("_build", build=builds.last, log=builds.tail(), made=builds.made())

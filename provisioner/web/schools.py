@@ -15,12 +15,16 @@ from provisioner.api.auth import may
 from provisioner.api.operator import Word
 from provisioner.api.problems import ProblemDocument, describe, describe_invalid
 from provisioner.errors import ProvisionerError
-from provisioner.fleet.school import SETTINGS, find_school
+from provisioner.fleet import rollouts
+from provisioner.fleet.new_school import Draft, new_school
+from provisioner.fleet.school import SETTINGS, find_school, provinces
+from provisioner.store.events import note
 from provisioner.store.tables import now
-from provisioner.web.forms import OwnForm, go, one_line, read_own_form
+from provisioner.web.forms import Fields, OwnForm, go, one_line, read_own_form
 from provisioner.web.page import TheVisitor, Visitor
 from provisioner.web.provinces import PROVINCES, province_of
-from provisioner.workshop import giving, school_desk
+from provisioner.web.renewals import STATES
+from provisioner.workshop import field_orders, giving, school_desk
 from provisioner.workshop.giving import Declaration, Lease
 
 router = APIRouter(include_in_schema=False)
@@ -51,6 +55,29 @@ def schools(visitor: TheVisitor, province: Word = "", until: date | None = None)
         until=until, summer=next_summer(today), today=today, code_of=_code,
         due=[one for one in found if one.lease_ends and one.lease_ends <= next_summer(today)],
     )  # fmt: skip
+
+
+@router.get("/schools/new", dependencies=_SCHOOLS)
+def ask_for_school(visitor: TheVisitor) -> Response:
+    """A new school: what nobody can guess about it."""
+    return _ask(visitor, {})
+
+
+@forms.post("/schools", dependencies=_SCHOOLS)
+def add_school(visitor: TheVisitor, form: OwnForm) -> Response:
+    """Write a new school's folder, and go on to its file."""
+    name = form.get("id", "").strip()
+    try:
+        visitor.who.must_touch(name)
+        draft = Draft.model_validate({key: form.get(key, "").strip() for key in Draft.model_fields})
+        with visitor.station.database.transaction() as session:
+            new_school(visitor.station.settings.inventories_dir, name, draft)
+            note(session, "school-added", actor=visitor.who.actor, school=name)
+    except ValidationError as error:
+        return _ask(visitor, form, describe_invalid(error.errors()))
+    except ProvisionerError as error:
+        return _ask(visitor, form, describe(error))
+    return go(f"/schools/{name}/edit")
 
 
 @router.get("/schools/{school}")
@@ -168,9 +195,19 @@ def _school(visitor: Visitor, school: str, problem: ProblemDocument | None = Non
         found = office.school_health(station, session, view, today)
         said = [row for row in giving.declarations(session) if row.school == school]
         batches = [one for one in reading.batches(session) if one.school == school]
+        going = rollouts.going_at(session, school)
+        renewing = Counter(field_orders.states(session, school)).most_common()
     return visitor.page(
         "school", status=problem.status if problem else HTTPStatus.OK, school=view,
         health=found, declarations=said, batches=batches, today=today, problem=problem,
+        rollouts=going, renewing=renewing, renewal_states=STATES,
+    )  # fmt: skip
+
+
+def _ask(visitor: Visitor, filled: Fields, problem: ProblemDocument | None = None) -> Response:
+    return visitor.page(
+        "school_new", status=problem.status if problem else HTTPStatus.OK, filled=filled,
+        provinces=sorted(provinces()), problem=problem,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from provisioner.api.views import EventView, TileView, Words
 from provisioner.lifecycle import Milestone
 from provisioner.model.record import Problem
-from provisioner.web import words
+from provisioner.web import rollout_words, words
 from provisioner.web.catalogue import CATALOGUES, catalogue
 from provisioner.workshop.screens import TITLES
 
@@ -61,6 +61,8 @@ class Speech:
         """What a tile says first: the trouble, the stage at work, or where it stands."""
         if tile.needs_hand is not None:
             return self.trouble(tile.needs_hand)
+        if tile.silent:
+            return self.text("Not heard for a while")
         return self.doing(tile.running) if tile.running else self.words(tile.title)
 
     def milestone(self, name: str) -> str:
@@ -119,6 +121,25 @@ class Speech:
 
     def kind(self, kind: str) -> str:
         return self.text(words.KINDS.get(kind, kind))
+
+    def rollout_state(self, state: str) -> str:
+        return self.text(rollout_words.STATES.get(state, state))
+
+    @staticmethod
+    def rollout_tone(state: str) -> str:
+        """The class that gives a rollout its colour."""
+        return rollout_words.TONES.get(state, "")
+
+    def wave(self, name: str) -> str:
+        """A wave's name; those of a plan that somebody wrote stay as they are."""
+        return self.text(rollout_words.WAVES[name]) if name in rollout_words.WAVES else name
+
+    def rollout_reason(self, reason: str) -> str:
+        """Why a rollout was stopped, or what it waits for."""
+        text, figures = rollout_words.reason_text(reason)
+        if "wave" in figures:
+            figures["wave"] = self.wave(figures["wave"])
+        return self.text(text, **figures) if figures else self.text(text)
 
     def disk_rule(self, rule: str) -> str:
         return self.text(words.DISK_RULES.get(rule, rule))
@@ -189,6 +210,12 @@ class Speech:
         figures["role"] = self.role(figures["role"])
         for name in ("was", "now"):
             figures[name] = self.milestone(figures[name])
+        if "rollout" in data:
+            figures["reason"] = self.rollout_reason(figures["reason"])
+            for name, known in (("verdict", rollout_words.VERDICTS),
+                                ("change", rollout_words.CHANGES)):  # fmt: skip
+                said = figures[name]
+                figures[name] = self.text(known[said]) if said in known else said
         return figures
 
 

@@ -7,8 +7,9 @@ during and without the stream.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
+import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from sse_starlette import EventSourceResponse
@@ -70,6 +71,17 @@ async def _machine(visitor: Visitor, tag: Word, number: int) -> AsyncIterator[Se
             yield _part("stages", html)
 
 
+async def redrawn(name: str, draw: Callable[[], str], every_s: float) -> AsyncIterator[Sent]:
+    """A part of a page, drawn every so often and sent whenever it looks different."""
+    before = ""
+    while True:
+        html = await run_sync(draw)
+        if html != before:
+            before = html
+            yield _part(name, html)
+        await anyio.sleep(every_s)
+
+
 def _part(name: str, html: str, order: str | None = None) -> Sent:
     return {"event": "part", "data": json.dumps({"id": name, "html": html, "order": order})}
 
@@ -80,7 +92,7 @@ def _around(visitor: Visitor, batch: str | None, tiles: Sequence[TileView]) -> t
         seen = parts.overview(session, tiles, batch)
     return (
         visitor.fragment("_batches", batches=seen.batches),
-        visitor.fragment("_hands", hands=seen.hands),
+        visitor.fragment("_hands", hands=seen.hands, halted=seen.halted),
     )
 
 

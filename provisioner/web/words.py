@@ -146,6 +146,7 @@ RIGHTS: dict[str, str] = {
     Right.ORDER: mark("open batches, erase, hand over"),
     Right.SCHOOLS: mark("look after schools"),
     Right.RELEASES: mark("build and promote releases"),
+    Right.ROLLOUTS: mark("lead rollouts and contests"),
     Right.DONORS: mark("note donors and receipts"),
     Right.ACCOUNTS: mark("manage people and tokens"),
 }
@@ -201,6 +202,7 @@ EVENTS: dict[str, Happening] = {
         mark("pupils declared"), mark("{school} declares {pupils} pupils in {year}: {name}")
     ),
     "lease-noted": Happening(mark("lease noted"), mark("Lease of {school}: {begins} to {ends}")),
+    "school-added": Happening(mark("school added"), mark("School {school} added")),
     "school-edited": Happening(
         mark("school's settings changed"), mark("Settings of {school} changed: {lines} lines")
     ),
@@ -256,7 +258,7 @@ EVENTS: dict[str, Happening] = {
     ),
     "rollout-changed": Happening(mark("rollout changed"), mark("Rollout {rollout}: {change}")),
     "rollout-decided": Happening(
-        mark("rollout decided"), mark("Rollout {rollout}: {verdict}, because: {reason}")
+        mark("rollout decided"), mark("Rollout {rollout} {verdict}. {reason}")
     ),
     "rollout-machine-failed": Happening(
         mark("failed in a rollout"), mark("Failed in rollout {rollout}: {message}")

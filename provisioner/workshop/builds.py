@@ -15,6 +15,8 @@ from provisioner.store.events import note
 from provisioner.workshop.station import Station
 
 TAIL_BYTES = 64 * 1024
+# Settings that a build reads; those of this station, wherever they came from.
+FOR_BUILDING = ("images_dir", "cache_dir", "parts_dir", "mirror")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class Builds:
         threading.Thread(target=self._work, args=(build,), name="build", daemon=True).start()
         return build
 
+    def made(self) -> str:
+        """The release that the last build has left; empty while it runs and after a failure."""
+        if self._last is None or self._last.code != 0:
+            return ""
+        found = (one.id for one in self._station.catalog.list()[::-1])
+        return next((one for one in found if one.partition("@")[0] == self._last.recipe), "")
+
     def tail(self) -> str:
         """The end of the log, as text that can be shown."""
         if self._last is None or not self._last.log.exists():
@@ -68,7 +77,7 @@ class Builds:
         self._note(build, "build-started", None)
         code = 1
         try:
-            child = start(self._words(build.recipe), log=build.log, env=_environment())
+            child = start(self._words(build.recipe), log=build.log, env=self._environment())
             code = child.wait()
         except ProvisionerError as error:
             with build.log.open("a", encoding="utf-8") as log:
@@ -90,8 +99,10 @@ class Builds:
         return [sys.executable, "-m", "provisioner", "--state-dir", str(settings.state_dir),
                 "image", "build", recipe]  # fmt: skip
 
-
-def _environment() -> dict[str, str]:
-    """What the station itself runs with: its settings, and where the package lies."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith("PROVISIONER_")}
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUNBUFFERED": "1"}
+    def _environment(self) -> dict[str, str]:
+        """What the station itself runs with: its settings, and where the package lies."""
+        kept = {name: text for name, text in os.environ.items() if name.startswith("PROVISIONER_")}
+        said = {name: getattr(self._station.settings, name) for name in FOR_BUILDING}
+        own = {f"PROVISIONER_{name.upper()}": str(text) for name, text in said.items() if text}
+        places = os.pathsep.join(filter(None, sys.path))
+        return {**kept, **own, "PYTHONPATH": places, "PYTHONUNBUFFERED": "1"}

@@ -6,7 +6,7 @@ judged by the same rules as what a machine says over a line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,23 @@ def export(
     report: Callable[[str, float], None] = lambda _step, _fraction: None,
 ) -> Bundle:
     """Put a school's release on a stick, with a number higher than any before."""
+    bundle = order(station, session, school, release, actor, when=when, homes=homes)
+    sticks.export_bundle(bundle, station.catalog, station.key, stick, report)
+    return bundle
+
+
+def order(
+    station: Station,
+    session: Session,
+    school: str,
+    release: str,
+    actor: str,
+    *,
+    when: When = When.QUIET,
+    homes: HomesRule = HomesRule.KEEP,
+) -> Bundle:
+    """What a stick will say, numbered and noted. Raises NotFoundError for a school without
+    machines, ConfigError for a release that cannot be installed."""
     manifest, digest = path.read_manifest(station, station.catalog.get(release).id)
     if manifest.kind is not ReleaseKind.SYSTEM:
         raise ConfigError(f"{manifest.id} is a live environment and cannot be installed.")
@@ -60,17 +77,26 @@ def export(
         school=school, number=_next_number(session, school), machines=tags, release=manifest.id,
         manifest_sha256=digest, when=when, homes=homes,
     )  # fmt: skip
-    sticks.export_bundle(bundle, station.catalog, station.key, stick, report)
     note(session, "bundle-exported", actor=actor, bundle=bundle.model_dump(mode="json"))
     return bundle
 
 
 def take_in(station: Station, session: Session, stick: Path, actor: str) -> list[Outcome]:
     """Read the receipts of a stick that came home; each counts once."""
-    found = [_take(station, session, key, receipt, actor)
-             for key, receipt in sticks.read_receipts(stick)]  # fmt: skip
-    found += [Outcome(name, "was changed on the way and does not count", False)
-              for name in sticks.damaged_receipts(stick)]  # fmt: skip
+    return take_in_files(station, session, sticks.receipt_files(stick), actor)
+
+
+def take_in_files(
+    station: Station, session: Session, files: Iterable[tuple[str, bytes]], actor: str
+) -> list[Outcome]:
+    """The same for receipts that somebody sends by name and content."""
+    found = []
+    for name, content in files:
+        opened = sticks.open_receipt(content)
+        if opened is None:
+            found.append(Outcome(name, "was changed on the way and does not count", False))
+        else:
+            found.append(_take(station, session, *opened, actor))
     station.board.touch()
     return found
 

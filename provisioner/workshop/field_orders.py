@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provisioner.errors import ConfigError, NotFoundError, nearest
+from provisioner.errors import ConfigError, NotFoundError, WrongStateError, nearest
 from provisioner.lifecycle import MAX_INTERRUPTIONS, Milestone, RunState, Verb, may_start
 from provisioner.model.health import Health
 from provisioner.model.order import RenewWork
@@ -165,15 +165,73 @@ def hear(session: Session, machine: MachineRow, health: Health) -> None:
 
 
 def standings(session: Session, school: str) -> list[Standing]:
-    """The school's machines as they were last heard."""
-    return [_standing(session, machine) for machine in machines_of(session, school)]
+    """The school's machines as they were last heard. Raises NotFoundError when it has none."""
+    machines = machines_of(session, school)
+    numbers = [machine.id for machine in machines]
+    orders = {order.machine_id: order for order in _newest(session, numbers)}
+    reports = session.scalars(
+        select(MachineHealthRow).where(MachineHealthRow.machine_id.in_(numbers))
+    )
+    health = {row.machine_id: row for row in reports}
+    given = [order.run_id for order in orders.values() if order.run_id is not None]
+    found = session.scalars(select(RunRow).where(RunRow.id.in_(given)))
+    ran = {row.machine_id: row for row in found}
+    return [
+        _standing(machine, orders.get(machine.id), health.get(machine.id), ran.get(machine.id))
+        for machine in machines
+    ]
 
 
-def _standing(session: Session, machine: MachineRow) -> Standing:
-    query = select(FieldOrderRow).where(FieldOrderRow.machine_id == machine.id)
-    order = session.scalars(query.order_by(FieldOrderRow.id.desc())).first()
-    health = session.get(MachineHealthRow, machine.id)
-    run = session.get(RunRow, order.run_id) if order and order.run_id else None
+def states(session: Session, school: str) -> list[str]:
+    """The state of the newest order of each machine of a school that was ever given one."""
+    query = (
+        select(func.max(FieldOrderRow.id))
+        .join(MachineRow, MachineRow.id == FieldOrderRow.machine_id)
+        .join(BatchRow, BatchRow.id == MachineRow.batch_id)
+        .where(BatchRow.school == school, MachineRow.milestone != Milestone.RETIRED)
+        .group_by(FieldOrderRow.machine_id)
+    )
+    return list(session.scalars(select(FieldOrderRow.state).where(FieldOrderRow.id.in_(query))))
+
+
+def last_order(session: Session, school: str) -> int:
+    """The number of the newest order to a machine of this school: what somebody who looks now
+    has seen."""
+    query = select(func.max(FieldOrderRow.id)).join(
+        MachineRow, MachineRow.id == FieldOrderRow.machine_id
+    )
+    where = query.join(BatchRow, BatchRow.id == MachineRow.batch_id)
+    return session.scalar(where.where(BatchRow.school == school)) or 0
+
+
+def not_overtaken(session: Session, school: str, seen: int) -> None:
+    """Raises WrongStateError when somebody has ordered something since order `seen`."""
+    # On a database with many writers both would look before either has written.
+    first = machines_of(session, school)[0]
+    session.refresh(first, with_for_update=True)
+    newest = session.get(FieldOrderRow, last_order(session, school))
+    if newest is not None and newest.id > seen:
+        raise WrongStateError(
+            f"Meanwhile {newest.actor} has ordered a renewal of this classroom.",
+            "Look at the page as it is now, then decide; nothing of yours was done.",
+        )
+
+
+def _newest(session: Session, machines: Sequence[int]) -> Sequence[FieldOrderRow]:
+    newest = (
+        select(func.max(FieldOrderRow.id))
+        .where(FieldOrderRow.machine_id.in_(machines))
+        .group_by(FieldOrderRow.machine_id)
+    )
+    return session.scalars(select(FieldOrderRow).where(FieldOrderRow.id.in_(newest))).all()
+
+
+def _standing(
+    machine: MachineRow,
+    order: FieldOrderRow | None,
+    health: MachineHealthRow | None,
+    run: RunRow | None,
+) -> Standing:
     return Standing(
         asset_tag=machine.asset_tag or "",
         seat=machine.seat,

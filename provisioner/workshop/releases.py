@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from provisioner.errors import WrongStateError
@@ -86,13 +86,14 @@ def say(
 def who_runs(session: Session) -> dict[str, Counter[str]]:
     """Release to schools and how many of their machines have it on their disk."""
     query = (
-        select(MachineRow.release, BatchRow.school)
+        select(MachineRow.release, BatchRow.school, func.count())
         .join(BatchRow, BatchRow.id == MachineRow.batch_id)
         .where(MachineRow.release != "", MachineRow.milestone != Milestone.RETIRED)
+        .group_by(MachineRow.release, BatchRow.school)
     )
     found: dict[str, Counter[str]] = {}
-    for release, school in session.execute(query):
-        found.setdefault(release, Counter())[school] += 1
+    for release, school, count in session.execute(query):
+        found.setdefault(release, Counter())[school] += count
     return found
 
 

@@ -29,7 +29,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import delta, disk, fan_out, report, trouble
+from tests.bench import dashboard, delta, disk, fan_out, report, trouble
 from tests.bench.loops import end_cleanly
 
 Rows = list[dict[str, Any]]
@@ -81,10 +81,13 @@ class Run:
         rows: Rows = module.thin_line(module.parser().parse_args(small))
         return rows
 
+    def dashboard(self) -> Rows:
+        return dashboard.dashboard(small=self.short)
+
 
 SECTIONS: dict[str, Callable[[Run], Rows]] = {
     "fan_out": Run.fan_out, "trouble": Run.trouble, "disk": Run.disk, "delta": Run.delta,
-    "thin_line": Run.thin_line,
+    "thin_line": Run.thin_line, "dashboard": Run.dashboard,
 }  # fmt: skip
 
 

@@ -131,7 +131,16 @@ def thin_line_goals(rows: Sequence[Row]) -> Iterable[Goal]:
         yield Goal("thin_line", "bytes over the line, in deltas", 1.1)
 
 
+def dashboard_goals(rows: Sequence[Row]) -> Iterable[Goal]:
+    pages = [row["ms"] for row in rows if row.get("ms")]
+    yield Goal("dashboard", "the slowest page at the server's side", 200.0,
+               max(pages, default=None), "ms")  # fmt: skip
+    shares = [row["core"] for row in rows if "core" in row]
+    yield Goal("dashboard", "one listener of Today, of a core", 0.05,
+               max(shares, default=None), "%")  # fmt: skip
+
+
 SECTIONS: dict[str, Callable[[Sequence[Row]], Iterable[Goal]]] = {
     "fan_out": fan_out_goals, "trouble": trouble_goals, "disk": disk_goals,
-    "delta": delta_goals, "thin_line": thin_line_goals,
+    "delta": delta_goals, "thin_line": thin_line_goals, "dashboard": dashboard_goals,
 }  # fmt: skip

@@ -19,6 +19,7 @@ TITLES = {
     "disk": "One machine's disk",
     "delta": "Delta: what an update costs",
     "thin_line": "A classroom behind a thin line",
+    "dashboard": "The dashboard: 100 schools, 2,500 machines, 25 at work",
 }
 
 
@@ -81,16 +82,22 @@ COLUMNS: dict[str, list[Column]] = {
         ("one delta MB", "one_delta_bytes", _megabytes), ("seconds", "seconds", _seconds),
         ("one alone s", "seconds_alone", _seconds),
     ],
+    "dashboard": [
+        ("page", "what", _text), ("median ms", "ms", _text), ("of them CPU", "cpu_ms", _text),
+        ("first ms", "first_ms", _text), ("of a core", "core", _percent),
+    ],
 }  # fmt: skip
 
 
 def tables(results: dict[str, Any]) -> list[tuple[Table, list[Goal]]]:
     """Each section's table and its goals, in the order of the issue."""
-    judged = goals(results)
-    return [
-        (_table(name, results.get(name, ())), [goal for goal in judged if goal.section == name])
-        for name in SECTIONS
-    ]
+    return [section(results, name) for name in SECTIONS]
+
+
+def section(results: dict[str, Any], name: str) -> tuple[Table, list[Goal]]:
+    """One section's table and its goals."""
+    found = [goal for goal in goals(results) if goal.section == name]
+    return _table(name, results.get(name, ())), found
 
 
 def _table(name: str, rows: Sequence[Row]) -> Table:
@@ -112,8 +119,12 @@ GOAL_HEAD = ["goal", "limit", "measured", ""]
 
 def on_screen(results: dict[str, Any], console: Console) -> None:
     for table, found in tables(results):
-        _rich(table.title, table.lines, console)
-        _rich("", [GOAL_HEAD, *_goal_lines(found)], console)
+        show(table, found, console)
+
+
+def show(table: Table, found: Sequence[Goal], console: Console) -> None:
+    _rich(table.title, table.lines, console)
+    _rich("", [GOAL_HEAD, *_goal_lines(found)], console)
 
 
 def _rich(title: str, lines: list[list[str]], console: Console) -> None:

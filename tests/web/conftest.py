@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -71,13 +72,22 @@ class Dashboard:
         assert not self._thread.is_alive()
 
 
+@contextmanager
+def serving(station: Station) -> Iterator[Dashboard]:
+    """The dashboard of a station, until the block ends; then the station is closed."""
+    made = Dashboard(station)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        station.database.close()
+
+
 @pytest.fixture
 def dashboard(tmp_path: Path) -> Iterator[Dashboard]:
-    made = Dashboard(factories.make_busy_station(tmp_path))
-    made.start()
-    yield made
-    made.stop()
-    made.station.database.close()
+    with serving(factories.make_busy_station(tmp_path)) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -87,11 +97,16 @@ def playwright() -> Iterator[Playwright]:
         yield started
 
 
-@pytest.fixture(scope="session")
-def chromium(playwright: Playwright) -> Iterator[Browser]:
+def launch(playwright: Playwright) -> Browser:
+    """Debian's Chromium."""
     program = shutil.which("chromium")
     assert program, "Debian's chromium is not installed: see tests/packages.txt"
-    browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+    return playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    browser = launch(playwright)
     yield browser
     browser.close()
 

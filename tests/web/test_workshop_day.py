@@ -2,7 +2,8 @@
 papers, and the hand-over; in both languages, on a desktop and on a phone.
 
 The machines are robots that talk to the station as real ones do (tests.unit.workshop.robot) up to
-the wipe; what follows needs a real system and is seen in tests/vm.
+the wipe; what follows needs a real system and is seen in tests/vm, and with the browser before it
+in test_virtual_day.py.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ pytestmark = pytest.mark.web
 NAME = "monday"
 
 
-@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("zh", 360)])
+@pytest.mark.parametrize(
+    ("language", "width"),
+    [("en", 1280), ("zh", 360), pytest.param("zh", 1280, marks=pytest.mark.long),
+     pytest.param("en", 360, marks=pytest.mark.long)],
+)  # fmt: skip
 def test_a_workshop_day(
     dashboard: Dashboard, open_page: OpenPage, language: str, width: int
 ) -> None:

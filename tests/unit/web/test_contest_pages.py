@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from provisioner.handin.box import Box, Seat
 from provisioner.lifecycle import Milestone
 from provisioner.model.entry import Keeper, Limits, Pupil
 from provisioner.settings import Settings
+from provisioner.store.entry_tables import EntryRow
+from provisioner.store.tables import now
 from provisioner.web import make_operator_side
 from provisioner.workshop.station import Station, open_station
 from tests import factories
@@ -75,6 +78,41 @@ def test_files_to_take_away(browser: TestClient) -> None:
         assert answer.content.startswith(start), name
         assert "attachment" in answer.headers["content-disposition"]
     assert HOSTILE.encode() not in browser.get("/contests/contest-2027/judges.pdf").content
+
+
+def test_a_contest_is_switched_on_off_and_on_again(
+    browser: TestClient, station: Station, secret: dict[str, str]
+) -> None:
+    path, seen = "/contests/contest-2027/publish", ""
+    for state in ("prepared", "on", "off", "on"):
+        answer = browser.post(path, data={"state": state, "seen": seen, **secret})
+        assert answer.status_code == 200, answer.text
+        seen = answer.url.path.removeprefix("/rollouts/")
+        assert seen.startswith("contest-2027-")
+    assert seen.endswith("-on-2")
+    told = browser.post(path, data={"state": "off", "seen": "", **secret})
+    assert told.status_code == 409 and "Meanwhile somebody else" in told.text
+    wrong = browser.post(path, data={"state": "exploded", "seen": seen, **secret})
+    assert wrong.status_code == 409
+    assert seen in browser.get("/contests/contest-2027").text
+    assert 'href="/contests"' in browser.get("/").text
+
+
+def test_names_are_forgotten_when_it_is_time(
+    browser: TestClient, station: Station, secret: dict[str, str]
+) -> None:
+    page = browser.get("/contests/contest-2027").text
+    assert "0 entries have been kept long enough" in page and "Forget them" not in page
+    with station.database.transaction() as session:
+        for row in session.query(EntryRow):
+            row.received_at = now() - timedelta(days=400)
+    assert "Forget them" in browser.get("/contests/contest-2027").text
+    path = "/contests/contest-2027/erase"
+    assert browser.post(path, data=secret).status_code == 409
+    done = browser.post(path, data={"confirm": "contest-2027", **secret})
+    assert done.status_code == 200 and "0 entries have been kept" in done.text
+    with station.database.reading() as session:
+        assert [row.pupil for row in session.query(EntryRow)] == [None]
 
 
 def test_only_with_the_token(station: Station) -> None:

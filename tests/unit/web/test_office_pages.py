@@ -208,3 +208,39 @@ def test_a_grade_is_on_the_tile_and_donors_on_the_machine(
     browser.post("/machines/PC-0001/donor", data={"donor": "ACME", **secret})
     assert "ACME" in browser.get("/machines/PC-0001").text
     assert factories.SCHOOL in browser.get(f"/batches/{BATCH}").text
+
+
+def test_a_new_school_is_made_on_the_page(own: tuple[Station, TestClient, Form]) -> None:
+    station, organiser, form = own
+    wanted = {"id": "clear-water", "name_en": "Clear Water School", "name_zh": "清水学校",
+              "province": "贵州", "teachers": "1", "pupils": "12", **form}  # fmt: skip
+    assert organiser.post("/schools", data=wanted).status_code == 403  # not one of hers
+    cookie = people.log_in(station, Role.OPERATOR)
+    with TestClient(make_operator_side(station), cookies={SESSION_COOKIE: cookie}) as operator:
+        wanted |= people.secret_of(cookie)
+        wrong = operator.post("/schools", data={**wanted, "province": "Atlantis"})
+        assert wrong.status_code == 422 and 'value="clear-water"' in wrong.text
+        made = operator.post("/schools", data=wanted)
+        assert made.url.path == "/schools/clear-water/edit" and "Clear Water School" in made.text
+        assert operator.post("/schools", data=wanted).status_code == 409
+        for name in ("../x", "new shoots", ""):
+            assert operator.post("/schools", data={**wanted, "id": name}).status_code == 422
+        assert "清水学校" in operator.get("/schools?lang=zh").text
+
+
+def test_two_people_judge_a_release_and_one_is_told(
+    browser: TestClient, station: Station, secret: Form
+) -> None:
+    path = "/releases/education@2026.1/standing"
+    form = {"standing": "promoted", "seen": "new", **secret}
+    assert browser.post(path, data=form).status_code == 200
+    told = browser.post(path, data={**form, "standing": "withdrawn", "reason": "no sound"})
+    assert told.status_code == 409 and "somebody else has said" in told.text
+
+
+def test_a_school_whose_file_changes_is_read_anew(own: tuple[Station, TestClient, Form]) -> None:
+    station, organiser, _ = own
+    assert "New Shoots" in organiser.get("/schools?lang=en").text
+    path = station.settings.inventories_dir / SCHOOL / "school.yml"
+    path.write_text(path.read_text().replace("New Shoots", "Old Roots", 1))
+    assert "Old Roots" in organiser.get("/schools").text
