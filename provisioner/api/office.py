@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import Field
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, defer
-from sqlalchemy.sql.base import ExecutableOption
+from sqlalchemy import Subquery, case, func, select
+from sqlalchemy.orm import Session
 
 from provisioner.accounts.roles import Right
 from provisioner.api import problems, reading, views
@@ -99,10 +99,10 @@ class BuildView(Model):
 def schools(station: Station, session: Session, today: date) -> list[SchoolHealth]:
     """Every school with a folder."""
     found = reading.schools(station.settings)
-    machines = _machines(session, [one.id for one in found], defer(MachineRow.hardware))
+    sums = _sums(session, [one.id for one in found])
     noted, pupils = giving.leases(session), _pupils(session)
     return [
-        _health(one, machines.get(one.id, []), noted.get(one.id), pupils.get(one.id))
+        _health(one, sums.get(one.id, _Sum()), noted.get(one.id), pupils.get(one.id))
         for one in found
     ]
 
@@ -112,8 +112,9 @@ def school_health(
 ) -> SchoolDetail:
     """One school; ages are counted up to `today`."""
     machines = _machines(session, [school.id]).get(school.id, [])
+    total = _sums(session, [school.id]).get(school.id, _Sum())
     health = _health(
-        school, machines, giving.leases(session).get(school.id), _pupils(session).get(school.id)
+        school, total, giving.leases(session).get(school.id), _pupils(session).get(school.id)
     )
     return SchoolDetail(health=health, machines=tuple(_seated(*one, today) for one in machines))
 
@@ -121,23 +122,53 @@ def school_health(
 _Found = tuple[MachineRow, Any]
 
 
-def _machines(
-    session: Session, names: Iterable[str], *options: ExecutableOption
-) -> dict[str, list[_Found]]:
-    """School to its machines that were handed over, with the moment of the hand-over."""
-    handed = (
+@dataclass(frozen=True)
+class _Sum:
+    """A school's machines that were handed over, counted by the database."""
+
+    machines: int = 0
+    need_hand: int = 0
+    oldest_release: str = ""
+    first_at: datetime | None = None
+
+
+def _handed() -> Subquery:
+    """Machine to the moment of its hand-over."""
+    return (
         select(RunRow.machine_id, func.max(RunRow.ended_at).label("at"))
         .where(RunRow.verb == Verb.HAND_OVER, RunRow.state == RunState.SUCCEEDED)
         .group_by(RunRow.machine_id)
         .subquery()
     )
+
+
+def _sums(session: Session, names: Iterable[str]) -> dict[str, _Sum]:
+    handed = _handed()
+    query = (
+        select(
+            BatchRow.school,
+            func.count(),
+            func.sum(case((MachineRow.needs_hand.is_not(None), 1), else_=0)),
+            func.min(MachineRow.release),
+            func.min(handed.c.at),
+        )
+        .join(BatchRow, BatchRow.id == MachineRow.batch_id)
+        .outerjoin(handed, handed.c.machine_id == MachineRow.id)
+        .where(BatchRow.school.in_(list(names)), MachineRow.milestone == Milestone.HANDED_OVER)
+        .group_by(BatchRow.school)
+    )
+    return {row[0]: _Sum(row[1], row[2], row[3], row[4]) for row in session.execute(query)}
+
+
+def _machines(session: Session, names: Iterable[str]) -> dict[str, list[_Found]]:
+    """School to its machines that were handed over, with the moment of the hand-over."""
+    handed = _handed()
     query = (
         select(MachineRow, BatchRow.school, handed.c.at)
         .join(BatchRow, BatchRow.id == MachineRow.batch_id)
         .outerjoin(handed, handed.c.machine_id == MachineRow.id)
         .where(BatchRow.school.in_(list(names)), MachineRow.milestone == Milestone.HANDED_OVER)
         .order_by(MachineRow.seat, MachineRow.asset_tag)
-        .options(*options)
     )
     found: dict[str, list[_Found]] = {}
     for machine, school, at in session.execute(query):
@@ -145,17 +176,15 @@ def _machines(
     return found
 
 
-def _health(
-    school: views.SchoolView, machines: list[_Found], noted: Any, pupils: int | None
-) -> SchoolHealth:
-    handed = [at.date() for _, at in machines if at is not None]
-    begins = noted.begins if noted else min(handed, default=None)
+def _health(school: views.SchoolView, total: _Sum, noted: Any, pupils: int | None) -> SchoolHealth:
+    handed = total.first_at.date() if total.first_at else None
+    begins = noted.begins if noted else handed
     ends = noted.ends if noted else begins + USUAL_LEASE if begins else None
     return SchoolHealth(
         school=school,
-        machines=len(machines),
-        need_hand=sum(machine.needs_hand is not None for machine, _ in machines),
-        oldest_release=min((machine.release for machine, _ in machines), default=""),
+        machines=total.machines,
+        need_hand=total.need_hand,
+        oldest_release=total.oldest_release,
         lease_begins=begins,
         lease_ends=ends,
         lease_noted=noted is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -12,7 +13,13 @@ from sqlalchemy.orm import Session, joinedload
 
 from provisioner.api import rows, views
 from provisioner.errors import ConfigError
-from provisioner.fleet.school import check_school, find_school, load_school, school_folders
+from provisioner.fleet.school import (
+    GROUP_VARS,
+    check_school,
+    find_school,
+    load_school,
+    school_folders,
+)
 from provisioner.lifecycle import WORKSHOP_GOAL, Milestone
 from provisioner.settings import Settings
 from provisioner.store.tables import BatchRow, EventRow, MachineRow, RunRow, now
@@ -138,9 +145,17 @@ def school(settings: Settings, name: str) -> views.SchoolView:
 
 
 def _school(folder: Path) -> views.SchoolView:
-    found = (path.stat() for path in sorted(folder.rglob("*")) if path.is_file())
-    state = tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found)
+    found = (stat for path in (folder, folder / GROUP_VARS) for stat in _stats(path))
+    state = tuple(sorted((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found))
     return _read_school(folder, state)
+
+
+def _stats(folder: Path) -> list[os.stat_result]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.stat() for entry in entries]
+    except OSError:
+        return []
 
 
 @lru_cache(maxsize=2000)

@@ -80,7 +80,7 @@ def impact(station: Station, session: Session, on: date, donor: str | None = Non
         giving.find_donor(session, donor)
     weights = load_weights(station.settings.state_dir / "weights.yaml")
     parts: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(float))
-    erased, schools = _erased_disks(session), set()
+    erased, schools = _erased_disks(station, session), set()
     # Of thousands of machines only what is counted is read, not each one's whole hardware.
     smbios = MachineRow.hardware["smbios"].label("smbios")
     query = (
@@ -138,16 +138,18 @@ def _count(
     part["high"] += HIGH_LAPTOP if laptop else HIGH_DESKTOP
 
 
-def _erased_disks(session: Session) -> dict[int, int]:
+def _erased_disks(station: Station, session: Session) -> dict[int, int]:
     """Machine to the number of its disks that were erased with proof."""
-    disk_of = RunRow.evidence["disk"]
-    query = select(RunRow.machine_id, disk_of).where(
-        RunRow.verb == Verb.WIPE, RunRow.state == RunState.SUCCEEDED
-    )
+    proved = select(RunRow.id).where(RunRow.verb == Verb.WIPE, RunRow.state == RunState.SUCCEEDED)
+    runs = session.scalars(proved).all()
+    if any(run not in station.erased for run in runs):
+        query = select(RunRow.id, RunRow.machine_id, RunRow.evidence["disk"])
+        for run, machine, found in session.execute(query.where(RunRow.id.in_(proved))):
+            disk = found or {}
+            station.erased[run] = machine, f"{disk.get('serial', '')} {disk.get('wwn', '')}"
     disks: dict[int, set[str]] = defaultdict(set)
-    for machine, found in session.execute(query):
-        disk = found or {}
-        disks[machine].add(f"{disk.get('serial', '')} {disk.get('wwn', '')}")
+    for machine, serial in (station.erased[run] for run in runs):
+        disks[machine].add(serial)
     return {machine: len(serials) for machine, serials in disks.items()}
 
 

@@ -38,6 +38,9 @@ class Station:
     board: Board = field(default_factory=Board)
     # Grades as they were computed, by machine and by what they rest on (workshop.grades).
     letters: dict[int, tuple[tuple[int, int], str]] = field(default_factory=dict)
+    # Which disk of which machine a wipe has erased, by run; its evidence never changes
+    # (documents.impact).
+    erased: dict[int, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def ssh_key_path(self) -> Path:
