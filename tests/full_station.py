@@ -20,6 +20,7 @@ from provisioner.lifecycle import Milestone, RunState, Verb
 from provisioner.model.batch import Policy
 from provisioner.model.entry import ClockReading, Keeper, Limits, Pupil
 from provisioner.model.health import Health
+from provisioner.model.record import Problem
 from provisioner.model.release import Component
 from provisioner.model.rollout import MachineState, RolloutPlan
 from provisioner.model.signed import PrivateKey
@@ -31,6 +32,7 @@ from provisioner.workshop.station import Station
 from tests import blocks_factory, factories
 
 NEWER, CONTEST = "education@2026.2", "design-a-game"
+SILENT = Problem(kind="NewSystemSilentError", message="The new release did not come up.")
 OTHERS = ("high-pasture", "listening-hill")
 IN_SERVICE = 12
 CONTEST_YML = """\
@@ -114,7 +116,7 @@ def _field(session: Session, station: Station) -> None:
     field_orders.hear(session, machines[3], words)
     failed = orders[machines[4].id]
     run = runs.open_run(session, machines[4], Verb.RENEW)
-    run.state, run.problem = RunState.FAILED, {"message": "The new release did not come up."}
+    run.state, run.problem = RunState.FAILED, SILENT.model_dump()
     run.ended_at = now()
     failed.state, failed.run_id = field_orders.FieldState.FAILED, run.id
     machines[6].last_seen = now() - timedelta(days=23)
