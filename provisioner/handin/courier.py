@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import urllib3
@@ -72,19 +73,25 @@ class HttpLine:
             raise UnreachableError(f"{self._url} does not answer as it should.") from error
 
 
-def bring(box: Box, entry: HandedIn, keeper: Keeper, line: Line) -> bool:
-    """Bring one entry; True when its receipt is in the box."""
-    held = line.begin(entry.sealed)
-    with entry.path.open("rb") as file:
+def carry(line: Line, entry_id: str, sealed: str, path: Path) -> str:
+    """Bring one entry to who is at the line; their sealed receipt. Raises UnreachableError."""
+    held = line.begin(sealed)
+    with path.open("rb") as file:
         while held.receipt is None:
             file.seek(held.have)
             piece = file.read(PIECE)
             if not piece:
                 raise UnreachableError("All was sent and no receipt came.")
-            had, held = held.have, line.take(entry.hand_in.id, held.have, piece)
+            had, held = held.have, line.take(entry_id, held.have, piece)
             if held.receipt is None and held.have <= had:
                 raise UnreachableError("What was sent did not arrive whole.")
-    return box.acknowledged(keeper, held.receipt)
+    return held.receipt
+
+
+def bring(box: Box, entry: HandedIn, keeper: Keeper, line: Line) -> bool:
+    """Bring one entry; True when its receipt is in the box."""
+    receipt = carry(line, entry.hand_in.id, entry.sealed, entry.path)
+    return box.acknowledged(keeper, receipt)
 
 
 def bring_all(box: Box, keeper: Keeper, line: Line) -> int:
@@ -100,16 +107,17 @@ def bring_all(box: Box, keeper: Keeper, line: Line) -> int:
     return arrived
 
 
-class Courier:
-    """Carries in the background: at once after `wake()`, else with longer and longer pauses."""
+class Background:
+    """Does its work again and again: at once after `wake()`, else with longer and longer pauses
+    while it comes to nothing."""
 
-    def __init__(self, box: Box, keeper: Keeper, line: Line,
+    def __init__(self, work: Callable[[], object], name: str,
                  wait: Callable[[threading.Event, float], object] | None = None,
                  ) -> None:  # fmt: skip
-        self._box, self._keeper, self._line = box, keeper, line
+        self._work, self._name = work, name
         self._woken, self._stop = threading.Event(), threading.Event()
         self._wait = wait or (lambda event, seconds: event.wait(seconds))
-        self._thread = threading.Thread(target=self._run, name=f"courier-{keeper}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -127,9 +135,18 @@ class Courier:
         while not self._stop.is_set():
             self._woken.clear()
             try:
-                bring_all(self._box, self._keeper, self._line)
+                self._work()
                 failures = 0
             except (ProvisionerError, OSError) as error:
                 failures += 1
-                log.warning("Entries wait for the %s: %s", self._keeper, error)
+                log.warning("Entries wait (%s): %s", self._name, error)
             self._wait(self._woken, WAITS_S[min(failures, len(WAITS_S) - 1)])
+
+
+class Courier(Background):
+    """Brings what is in a machine's box to one keeper."""
+
+    def __init__(self, box: Box, keeper: Keeper, line: Line,
+                 wait: Callable[[threading.Event, float], object] | None = None,
+                 ) -> None:  # fmt: skip
+        super().__init__(lambda: bring_all(box, keeper, line), f"courier-{keeper}", wait)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from provisioner.entry.keeping import MAX_PIECE, Keeping
 from provisioner.entry.refusal import EntryRefusedError
 from provisioner.errors import ProvisionerError, UntrustedError, WrongStateError
 from provisioner.handin.box import Box, HandedIn
+from provisioner.handin.room import room_view, write_zip
 from provisioner.model.contest import ContestCard
 from provisioner.model.entry import ClockReading, Pupil
 
@@ -34,9 +37,11 @@ PAGE_PORT = 8602
 ROOM_PORT = 6774
 OWN_HEADER = "X-Hand-In"
 PAGE = Path(__file__).parent / "page"
-FILES = {"/": ("index.html", "text/html; charset=utf-8"),
+HTML = "text/html; charset=utf-8"
+FILES = {"/": ("index.html", HTML),
          "/page.js": ("page.js", "text/javascript"),
          "/page.css": ("page.css", "text/css")}  # fmt: skip
+ROOM_FILES = {"/room": ("room.html", HTML), "/room.js": ("room.js", "text/javascript")}
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")  # fmt: skip
 _ENTRY = re.compile(r"^/entries/v1/([0-9a-f]{32})$")
@@ -64,14 +69,24 @@ class Desk:
         return entry
 
 
+@dataclass
+class Room:
+    """What the teacher's page works with; `seats` are the pupils', where they are known."""
+
+    keeping: Keeping
+    seats: tuple[str, ...] = ()
+    woken: Callable[[], None] = lambda: None
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
 
-def page_server(desk: Desk, port: int = PAGE_PORT) -> Server:
-    """The pupil's page; call `serve_forever` on it."""
-    return Server((LOOPBACK, port), type("PageHandler", (_PageHandler,), {"desk": desk}))
+def page_server(desk: Desk, port: int = PAGE_PORT, room: Room | None = None) -> Server:
+    """The pupil's page, and with `room` the teacher's; call `serve_forever` on it."""
+    parts = {"desk": desk, "room": room}
+    return Server((LOOPBACK, port), type("PageHandler", (_PageHandler,), parts))
 
 
 def room_server(keeping: Keeping, address: str, port: int = ROOM_PORT) -> Server:
@@ -82,14 +97,16 @@ def room_server(keeping: Keeping, address: str, port: int = ROOM_PORT) -> Server
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60.0
+    unread = False
+
+    def parse_request(self) -> bool:
+        good = super().parse_request()
+        self.unread = good and self.headers.get("Content-Length", "0") != "0"
+        return good
 
     def answer(self, work: Callable[[], Any]) -> None:
-        """Whoever is refused begins anew: the rest of the body would be taken for a request."""
-        keep, self.close_connection = self.close_connection, True
         try:
-            done = work()
-            self.close_connection = keep
-            self.say(HTTPStatus.OK, done)
+            self.say(HTTPStatus.OK, work())
         except EntryRefusedError as error:
             self.say(HTTPStatus.UNPROCESSABLE_ENTITY,
                      {"code": error.code, **error.words.model_dump()})  # fmt: skip
@@ -115,11 +132,14 @@ class _Handler(BaseHTTPRequestHandler):
         if len(data) != length:
             self.close_connection = True
             raise ValueError("broke off")
+        self.unread = False
         return data
 
     def say(self, status: HTTPStatus, value: Any, kind: str = "application/json") -> None:
         data = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
         self.send_response(status)
+        if self.unread:  # what was not read would be taken for the next request
+            self.close_connection = True
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Content-Security-Policy", POLICY)
@@ -142,12 +162,22 @@ class _Handler(BaseHTTPRequestHandler):
                 pass
         super().finish()
 
+    def send_file(self, path: Path, name: str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/zip")
+        self.send_header("Content-Length", str(path.stat().st_size))
+        self.send_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.end_headers()
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, self.wfile)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Names of pupils stay out of the journal."""
 
 
 class _PageHandler(_Handler):
     desk: Desk
+    room: Room | None
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -160,8 +190,22 @@ class _PageHandler(_Handler):
             self.answer(lambda: self.desk.card.model_dump(mode="json"))
         elif path == "/handed-in.json":
             self.answer(lambda: [_shown(entry) for entry in self.desk.box.all()])
+        elif self.room is not None and path in (*ROOM_FILES, "/room.json", "/room.zip"):
+            self._room(path, self.room)
         else:
             self.say(HTTPStatus.NOT_FOUND, {"code": "missing"})
+
+    def _room(self, path: str, room: Room) -> None:
+        """The teacher's page, on the teacher's machine only."""
+        if path in ROOM_FILES:
+            name, kind = ROOM_FILES[path]
+            self.say(HTTPStatus.OK, (PAGE / name).read_bytes(), kind)
+        elif path == "/room.json":
+            self.answer(lambda: room_view(room.keeping, room.seats))
+        else:
+            with tempfile.NamedTemporaryFile(dir=room.keeping.folder, suffix=".zip") as file:
+                write_zip(room.keeping, Path(file.name))
+                self.send_file(Path(file.name), f"{self.desk.card.name}.zip")
 
     def do_POST(self) -> None:
         """The bytes are the body; who hands in stands in the address."""

@@ -9,22 +9,30 @@ far as signatures and hashes go, whoever wrote it.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.entry.durable import write_new
-from provisioner.entry.keeping import MAX_PIECE
-from provisioner.errors import ProvisionerError, StationError
+from provisioner.errors import ProvisionerError, StationError, UnreachableError
 from provisioner.handin.box import Box
-from provisioner.handin.courier import Line
+from provisioner.handin.courier import Line, carry
 from provisioner.model.entry import HandIn, Keeper
 from provisioner.model.signed import open_envelope
 
 FOLDER = "classroom-entries"
+# In a file that a teacher saved: how many entries are in it. A file that was cut off may look like
+# the last game in it, which is a zip as well.
+ABOUT = f"{FOLDER}/about.json"
 _FILE = re.compile(r"[0-9a-f]{32}\.json")
+_ENTRY = re.compile(r"[0-9a-f]{64}\.sb3")
 MAX_SEALED = 16_384
+MAX_ENTRY = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,39 @@ def bring_in(stick: Path, line: Line) -> Carried:
     return Carried(whole, tuple(problems))
 
 
+def bring_in_zip(file: Path, line: Line) -> Carried:
+    """The same for a file that a teacher saved (`room.write_zip`). Raises StationError.
+
+    Only names of our own making are taken out of it, each into a folder of ours.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / FOLDER
+        folder.mkdir()
+        try:
+            with zipfile.ZipFile(file) as archive:
+                promised = int(json.loads(archive.read(ABOUT))["entries"])
+                for member in archive.infolist():
+                    name = member.filename.removeprefix(f"{FOLDER}/")
+                    paper, entry = _FILE.fullmatch(name), _ENTRY.fullmatch(name)
+                    if not (paper or entry):
+                        continue
+                    most = MAX_SEALED if paper else MAX_ENTRY
+                    with archive.open(member) as opened:
+                        data = opened.read(most + 1)
+                    if len(data) <= most:
+                        (folder / name).write_bytes(data)
+        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError, KeyError,
+                TypeError) as error:  # fmt: skip
+            raise StationError("This file is not what a teacher's page saves.",
+                               "Save it there once more.") from error  # fmt: skip
+        found = len(list(folder.glob("*.json")))
+        carried = bring_in(Path(place), line)
+        if found < promised:
+            lost = f"{promised - found} entries of {promised} are not in this file."
+            return Carried(carried.whole, (*carried.problems, lost))
+        return carried
+
+
 def receipts(stick: Path, box: Box) -> int:
     """Take the station's receipts from a stick into a machine's box; how many were for it."""
     count = 0
@@ -93,15 +134,11 @@ def _bring_one(folder: Path, sealed: str, line: Line) -> str:
     path = folder / f"{said.sha256}.sb3"
     if path.is_symlink() or not path.is_file() or path.stat().st_size != said.size:
         raise StationError("Its bytes are not on the stick.", "Export it once more.")
-    held = line.begin(sealed)
-    with path.open("rb") as file:
-        while held.receipt is None:
-            file.seek(held.have)
-            had, held = held.have, line.take(said.id, held.have, file.read(MAX_PIECE))
-            if held.receipt is None and held.have <= had:
-                raise StationError("Its bytes are not those that were signed.",
-                                   "Export it once more.")  # fmt: skip
-    return held.receipt
+    try:
+        return carry(line, said.id, sealed, path)
+    except UnreachableError as error:
+        raise StationError("Its bytes are not those that were signed.",
+                           "Export it once more.") from error  # fmt: skip
 
 
 def _small(path: Path) -> str:

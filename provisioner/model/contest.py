@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from provisioner.errors import WrongStateError
 from provisioner.model.base import Model, Name, ShortText
 from provisioner.model.entry import ClockReading, Limits
+from provisioner.model.order import KeyHex
 from provisioner.model.school import Bilingual
 
 FileName = Annotated[
@@ -21,6 +22,8 @@ Host = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")
 ]
 STATES = ("prepared", "on", "off", "removed")
+# Before the beginning and after the end: so long it is switched on without the station's word.
+LEAD, TRAIL = timedelta(minutes=30), timedelta(minutes=30)
 
 
 class LateRule(StrEnum):
@@ -103,6 +106,12 @@ class ContestCard(Model):
         shared = settings.model_dump(include=set(cls.model_fields) - {"name"})
         return cls.model_validate({"name": name, **shared})
 
+    def is_on_at(self, clock: ClockReading) -> bool:
+        """Whether the contest's hours say that it is on; never by a clock that nobody has set."""
+        if clock.doubt_s is None:
+            return False
+        return self.opens - LEAD <= clock.at < self.closes + TRAIL
+
     def check_time(self, clock: ClockReading) -> None:
         """Refuse only what is surely outside of the contest's time: a doubtful clock is no reason.
 
@@ -116,6 +125,28 @@ class ContestCard(Model):
         if self.late is LateRule.REFUSE and clock.at - doubt >= self.closes:
             raise TimeRefusedError("The contest is over: nothing more is taken.",
                                    "比赛已经结束，不能再交作品了。")  # fmt: skip
+
+
+class SeatFile(Model):
+    """/etc/classroom/contest-seat.json: a machine's place in a contest, as the playbook writes it.
+
+    Without an address of the teacher's machine the room is asked for it, and the answer counts
+    when `teacher_key` has signed it.
+    """
+
+    school: Name
+    seat: ShortText
+    teacher: bool = False
+    teacher_url: ShortText = Field("", description="http://ADDRESS:PORT of the teacher's machine")
+    teacher_key: KeyHex | None = None
+    room_address: ShortText = Field("0.0.0.0", description="where a teacher's machine listens")  # noqa: S104
+
+
+class ContestPlace(Model):
+    """What the station tells one machine beside the state that it shall have."""
+
+    seat: SeatFile
+    pupil: ShortText = Field(description="login of the account that pupils use")
 
 
 class TimeRefusedError(WrongStateError):

@@ -111,6 +111,14 @@ class Held(Model):
     receipt: str | None = Field(None, description="a sealed Receipt")
 
 
+class KeeperHere(Model):
+    """Signed by who keeps entries in the room, for one question of somebody who looks for it."""
+
+    contest: Name
+    question: EntryId
+    port: int = Field(ge=1, le=65535)
+
+
 class SealedEntry(Model):
     """The first message about an entry: the sealed HandIn."""
 

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from provisioner.errors import CommandError, NotFoundError, ProvisionerError
 from provisioner.pupil import library, sb3, speech
+from provisioner.pupil.contest import contest_now
 from provisioner.pupil.works import SaveError, Works
 
 LOOPBACK = "127.0.0.1"
@@ -196,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         self._check_key()
         said: dict[str, Any] = {
             "language": self.app.language, "work": None,
-            "folder": str(self.app.works.folder),
+            "folder": str(self.app.works.folder), "contest": contest_now(),
         }  # fmt: skip
         if work_id := query.get("work", [""])[0]:
             work = self.app.works.get(work_id)

@@ -24,6 +24,7 @@ AGENT_PARTS = (
     "plain_log.py",
     "run.py",
     "lifecycle.py",
+    "clock.py",
     "model",
     "agent",
     "swarm",

@@ -22,7 +22,7 @@ FLOORS = (
     ("workshop", "accounts"),
     ("stages", "fleet", "checks"),
     ("agent", "handin"),
-    ("education", "entry"),
+    ("education", "entry", "clock"),
     ("netboot", "swarm", "store", "release"),
     ("model",),
     (
@@ -42,7 +42,7 @@ FLOORS = (
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 
 # The agent runs with what Debian gives the live environment, and with these parts of ours.
-AGENT_MAY = ("agent", "model", "errors", "plain_log", "run", "lifecycle", "swarm",
+AGENT_MAY = ("agent", "model", "errors", "clock", "plain_log", "run", "lifecycle", "swarm",
              "release.manifest", "release.chunks", "release.grubcfg", "release.bios",
              "release.bootenv")  # fmt: skip
 AGENT_LIBRARIES = {"pydantic", "pydantic_core", "cryptography", "urllib3", "PIL"}
@@ -131,7 +131,9 @@ def test_handing_in_needs_only_what_the_contests_layer_brings(path: Path) -> Non
     for name in imports(path):
         top, inner = name.split(".")[0], name.removeprefix("provisioner.")
         if top == "provisioner":
-            assert inner.startswith(("entry", "handin", "model", "errors", "asset_tag")), name
+            assert inner.startswith(("entry", "handin", "model", "errors", "asset_tag", "clock")), (
+                name
+            )
         else:
             assert top in {"pydantic", "urllib3", "fastjsonschema"} or _is_standard(top), name
 

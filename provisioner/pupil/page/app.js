@@ -8,7 +8,7 @@
       changed: '有改动，马上自动保存', full: '磁盘满了，没有保存！请告诉老师',
       denied: '不能写入文件夹，没有保存！请告诉老师', trouble: '没有保存！马上再试',
       damaged: '这个文件打不开：它不是作品，或者已经损坏。', ok: '知道了', about: '关于',
-      where: '作品保存在', stage: '舞台', sprite: '纸飞机'
+      where: '作品保存在', stage: '舞台', sprite: '纸飞机', left: '还剩'
     },
     en: {
       name: 'Block Coding', untitled: 'My project', saving: 'Saving…', saved: 'Saved',
@@ -16,7 +16,8 @@
       denied: 'The folder cannot be written: not saved! Tell your teacher',
       trouble: 'Not saved! Trying again',
       damaged: 'This file cannot be opened: it is no project, or it is damaged.', ok: 'OK',
-      about: 'About', where: 'Projects are saved in', stage: 'Stage', sprite: 'Paper plane'
+      about: 'About', where: 'Projects are saved in', stage: 'Stage', sprite: 'Paper plane',
+      left: 'left'
     }
   };
   const key = location.hash.slice(1) || sessionStorage.getItem('key') || '';
@@ -97,6 +98,7 @@
     };
     saver = window.makeSaver({
       vm, ask, words, title: () => gui().projectTitle || words.untitled,
+      most: session.contest ? session.contest.autosave_s * 1000 : 0,
       onSaved: saved => {
         setUnchanged();
         knownTitle = saved.title;
@@ -199,6 +201,23 @@
     }
     notice(paragraph(words.name), paragraph(`${words.where} ${session.folder}`), list);
   };
+
+  if (session.contest) {
+    const box = document.getElementById('contest');
+    const closes = new Date(session.contest.closes);
+    const two = n => String(n).padStart(2, '0');
+    const tick = () => {
+      const now = new Date();
+      const left = Math.max(0, Math.floor((closes - now) / 1000));
+      const rest = `${Math.floor(left / 3600)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
+      box.textContent = `${session.contest.title[session.language] || ''} · `
+        + `${two(now.getHours())}:${two(now.getMinutes())} · ${words.left} ${rest}`;
+      box.classList.toggle('last', left < 600);
+    };
+    box.hidden = false;
+    setInterval(tick, 1000);
+    tick();
+  }
 
   const work = session.work;
   G.createStandaloneRoot(state, app).render({

@@ -2,7 +2,7 @@
 // that a power cut costs less than a minute. What is written is whole (see works.py). A project
 // that takes long to write on an old PC is written less often, within the same minute.
 'use strict';
-window.makeSaver = ({vm, ask, words, title, onSaved}) => {
+window.makeSaver = ({vm, ask, words, title, onSaved, most}) => {
   const QUIET = 4000, LATEST = 20000, RETRY = 10000;  // milliseconds
   const QUIET_SLOW = 15000, LATEST_SLOW = 40000, SHARE = 10;
   const line = document.getElementById('saved');
@@ -13,7 +13,8 @@ window.makeSaver = ({vm, ask, words, title, onSaved}) => {
   let running = Promise.resolve(true);
   let cost = 0;          // how long the last save took
   const quiet = () => Math.min(QUIET_SLOW, Math.max(QUIET, SHARE * cost));
-  const latest = () => Math.min(LATEST_SLOW, Math.max(LATEST, SHARE * cost));
+  // A contest may demand it more often than an old PC likes to: then that counts.
+  const latest = () => Math.min(most || LATEST_SLOW, LATEST_SLOW, Math.max(LATEST, SHARE * cost));
 
   const say = (text, trouble) => {
     line.textContent = text;

@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 import pytest
 import urllib3
 
+from provisioner.clock import read_clock
 from provisioner.entry.keeping import Keeping
 from provisioner.handin import courier
 from provisioner.handin.__main__ import Service
 from provisioner.handin.box import Box
-from provisioner.handin.clock import read_clock
 from provisioner.handin.service import Desk, Server, page_server, room_server
 from provisioner.model.contest import AgeGroup, ContestCard, LateRule
 from provisioner.model.entry import ClockReading, Keeper, Limits
