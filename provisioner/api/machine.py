@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ from provisioner.netboot.menus import (
 )
 from provisioner.netboot.settings import NetbootSettings
 from provisioner.release.delta import patches_of
+from provisioner.store.tables import now
 from provisioner.swarm.tracker import Tracker
 from provisioner.workshop.boot import decide_boot
 from provisioner.workshop.in_the_field import FieldDialogue
@@ -53,15 +55,23 @@ ENVELOPE = {
 ReleaseParam = Annotated[str, PathParam(pattern=r"^[a-z0-9-]+@[0-9.]+$")]
 
 
-def make_machine_app(station: Station, netboot: NetbootSettings, live_files: Path) -> FastAPI:
-    """The application for the machines' port; `live_files` holds what `/live/` hands out."""
+def make_machine_app(
+    station: Station,
+    netboot: NetbootSettings,
+    live_files: Path,
+    clock: Callable[[], datetime] = now,
+) -> FastAPI:
+    """The application for the machines' port; `live_files` holds what `/live/` hands out.
+
+    `clock` is the station's own, another in simulations.
+    """
     app = FastAPI(title="Classroom Provisioner: machines", version="1", docs_url=None)
     problems.install(app)
     app.add_middleware(LoaderHeaders)
     _add_boot(app, station, netboot)
     _add_files(app, station, live_files)
     _add_tracker(app, Tracker(netboot.station.network))
-    _add_dialogue(app, FieldDialogue(station))
+    _add_dialogue(app, FieldDialogue(station, clock))
     app.include_router(entries_router(station))
     return app
 

@@ -9,8 +9,10 @@ one transaction of the caller's, and each decision an event with its figures.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -45,6 +47,8 @@ UNDER_WAY = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED,
              RolloutState.TAKING_BACK)  # fmt: skip
 GIVING_BACK = (RolloutState.TAKING_BACK, RolloutState.TAKEN_BACK)
 READY = (Milestone.VERIFIED, Milestone.HANDED_OVER)
+# A machine in the rollouts that go on.
+Places = Sequence[tuple[RolloutRow, RolloutMachineRow]]
 # What a person may do from where.
 MOVES: dict[str, tuple[tuple[RolloutState, ...], RolloutState]] = {
     "pause": ((RolloutState.RUNNING,), RolloutState.PAUSED),
@@ -165,17 +169,34 @@ def step(session: Session, at: datetime) -> list[tuple[str, Decision]]:
 
 def report(session: Session, machine_id: int, reports: Sequence[StateReport], at: datetime) -> None:
     """Note what a machine says it has, in the rollout that goes on its track."""
+    _hear(session, _of_machine(session, machine_id), reports, at)
+
+
+def wanted(session: Session, machine_id: int, at: datetime) -> list[Wanted]:
+    """What a machine shall have, on each track; new values only as long as there is room."""
+    return _wanted(session, _of_machine(session, machine_id), at)
+
+
+def answer(
+    session: Session, machine_id: int, reports: Sequence[StateReport], at: datetime
+) -> list[Wanted]:
+    """`report` and then `wanted`, looked up once: each machine asks this four times an hour."""
+    places = _of_machine(session, machine_id)
+    _hear(session, places, reports, at)
+    return _wanted(session, places, at)
+
+
+def _hear(session: Session, places: Places, reports: Sequence[StateReport], at: datetime) -> None:
     said = {report.track: report for report in reports}
-    for row, mine in _of_machine(session, machine_id):
+    for row, mine in places:
         _heard(mine, at)
         if (found := said.get(row.track)) is not None:
             _take_in(session, row, mine, found)
 
 
-def wanted(session: Session, machine_id: int, at: datetime) -> list[Wanted]:
-    """What a machine shall have, on each track; new values only as long as there is room."""
+def _wanted(session: Session, places: Places, at: datetime) -> list[Wanted]:
     out = []
-    for row, mine in _of_machine(session, machine_id):
+    for row, mine in places:
         plan = plan_of(row)
         if row.state in GIVING_BACK:
             if mine.told_at is not None or mine.has == plan.value:
@@ -212,7 +233,13 @@ def figures(
 
 
 def plan_of(row: RolloutRow) -> RolloutPlan:
-    return RolloutPlan.model_validate(row.plan)
+    """The plan as it was started. Every question of every machine asks for it."""
+    return _parsed(json.dumps(row.plan))
+
+
+@lru_cache(maxsize=32)
+def _parsed(plan: str) -> RolloutPlan:
+    return RolloutPlan.model_validate_json(plan)
 
 
 def exposed(schools: Iterable[SchoolFigures]) -> int:
@@ -291,7 +318,7 @@ def _take_in(
              problem={"message": found.problem})  # fmt: skip
     if mine.state == MachineState.HEALTHY and state != MachineState.HEALTHY:
         row.room -= 1  # it takes a place again, without waiting for the next count
-    mine.state, mine.has, mine.problem = state, found.value, found.problem
+    mine.state, mine.has, mine.problem = state, found.now or found.value, found.problem
     mine.powered_on_s = found.powered_on_s
 
 

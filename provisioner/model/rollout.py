@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from provisioner.model.base import Model, Name, ShortText
+from provisioner.model.contest import ContestPlace
 from provisioner.model.wire import Request
 
 # What a machine shall have on one track: a release, or a contest's version and state.
@@ -123,6 +124,7 @@ class StateReport(Model):
     ok: bool
     powered_on_s: float = Field(ge=0, description="since it has this value")
     problem: ShortText = ""
+    now: Value | None = Field(None, description="when it is otherwise for now, such as switched on")
 
 
 class WantedRequest(Request):
@@ -132,8 +134,11 @@ class WantedRequest(Request):
 
 
 class Wanted(Model):
+    """What a machine shall have on one track, and of a contest its place in it."""
+
     track: Track
     value: Value
+    place: ContestPlace | None = None
 
 
 class WantedReply(Model):

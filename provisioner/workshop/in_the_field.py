@@ -12,10 +12,12 @@ from provisioner.fleet import rollouts
 from provisioner.model.rollout import WantedReply, WantedRequest
 from provisioner.model.signed import open_envelope
 from provisioner.store.tables import now
+from provisioner.workshop.contest_places import with_places
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station
 
-ASK_AGAIN_S = 900.0
+# So many of the field's ordinary words between two questions of what is wanted.
+WORDS_BETWEEN = 3
 STEP_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -36,10 +38,10 @@ class FieldDialogue(Dialogue):
         with self._station.database.transaction() as session:
             row, machine = self._known(session, key)
             self._accept(row, request)
-            rollouts.report(session, machine.id, request.reports, at)
-            told = rollouts.wanted(session, machine.id, at)
-        reply = WantedReply(to_key=key, counter=request.counter, wanted=tuple(told),
-                            ask_again_s=ASK_AGAIN_S)  # fmt: skip
+            told = rollouts.answer(session, machine.id, request.reports, at)
+            shown = with_places(self._station, session, machine.id, told)
+        again_s = WORDS_BETWEEN * self._station.settings.field_poll_s
+        reply = WantedReply(to_key=key, counter=request.counter, wanted=shown, ask_again_s=again_s)
         return self._station.key.seal(reply)
 
 
