@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SETTINGS_FILE = Path("/etc/classroom/site-cache.json")
 RELEASES = Path("/run/classroom/system/releases")  # as the initramfs mounts it
+LAYERS = Path("/run/classroom/state/contest")  # of contests, each in its own folder
 # Kernels and loaders are given too while their partition is mounted here.
 ESP = Path("/run/classroom/esp")
 LOOK_EVERY_S = 5.0
@@ -74,11 +75,13 @@ class Cache:
         *,
         releases: Path = RELEASES,
         esp: Path = ESP,
+        layers: Path = LAYERS,
         settings: Callable[[], SiteCache] = read_settings,
         options: Sequence[SocketOption] = (),
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._home, self._releases, self._settings = home, releases, settings
+        self._layers = layers
         self._roots = {layout.SYSTEM: releases.parent, layout.ESP: esp}
         self._options, self._now = options, now
         self._room: Classroom | None = None
@@ -172,11 +175,16 @@ class Cache:
 
     def _files(self) -> Iterator[tuple[Path, bytes]]:
         """Every file beside a manifest that holds, with its own torrent."""
-        for folder in sorted(self._releases.iterdir() if self._releases.is_dir() else ()):
+        layers = sorted(self._layers.glob(f"*/*/{MANIFEST}"))
+        systems = sorted(self._releases.glob(f"*/{MANIFEST}"))
+        for manifest in (*systems, *layers):
+            folder = manifest.parent
             torrent = self._torrent(folder)
             for entry in torrent.files if torrent else ():
                 place = place_of(entry.path, folder.name)
                 path = self._roots[place.label] / place.first
+                if manifest in layers:
+                    path = folder / entry.path
                 if path.is_file() and path.stat().st_size == entry.size:
                     assert torrent is not None
                     self._names[path] = f"{folder.name}/{entry.path}"
@@ -197,7 +205,7 @@ class Cache:
     def _read(self, folder: Path) -> Torrent | None:
         try:
             manifest = read_manifest(folder, trusted=self._home.station_key)
-            if manifest.id != folder.name or manifest.kind is not ReleaseKind.SYSTEM:
+            if manifest.id != folder.name or manifest.kind is ReleaseKind.LIVE:
                 raise UntrustedError(f"The manifest in {folder} is of {manifest.id}.")
             return _carried(folder, manifest)
         except (ProvisionerError, OSError) as error:

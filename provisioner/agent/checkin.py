@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner.agent import bootstate, renew, site_apply
-from provisioner.agent.installed import ESP, STATE, SYSTEM
+from provisioner.agent.installed import CLASSROOM, ESP, STATE, SYSTEM
 from provisioner.agent.lsblk import read_disks
 from provisioner.agent.smart import read_reading
 from provisioner.agent.text import read_int, read_line
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 FIRST_S, LONGEST_S = 5.0, 3600.0  # from one try to the next while the station is silent
 SPREAD = 0.25  # so much earlier or later, by chance
 CLOCK_OFF_S = 120.0  # less than that is left to the time service
+COMPARED = CLASSROOM / "clock-compared"
 DISK_EVERY_S = 6 * 3600.0  # asking a sleeping disk wakes it
 HEALTH_EVERY_S = 240.0  # each report is a write on the station
 
@@ -64,11 +65,13 @@ def mend_clock(station_time: float, *, now: Callable[[], float] = time.time,
     The answer is fresh: it names the counter of the question.
     """
     off = now() - station_time
-    if abs(off) < CLOCK_OFF_S:
-        return None
-    log.warning("The clock was %.0f s off; it goes by the station's now", off)
-    (put or _set_clock)(station_time)
-    return off
+    if abs(off) >= CLOCK_OFF_S:
+        log.warning("The clock was %.0f s off; it goes by the station's now", off)
+        (put or _set_clock)(station_time)
+    if put is None:
+        with contextlib.suppress(OSError):  # what `provisioner.clock` goes by
+            COMPARED.touch()
+    return off if abs(off) >= CLOCK_OFF_S else None
 
 
 def _set_clock(seconds: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TypeVar
 
 import urllib3
 from urllib3.connection import HTTPConnection
@@ -19,6 +20,7 @@ from provisioner.errors import StationError, UnreachableError, UntrustedError
 from provisioner.model.hardware import Hardware
 from provisioner.model.health import Health
 from provisioner.model.record import Record
+from provisioner.model.rollout import StateReport, WantedReply, WantedRequest
 from provisioner.model.signed import MAX_ENVELOPE_BYTES, open_envelope
 from provisioner.model.wire import (
     BootFacts,
@@ -33,6 +35,7 @@ from provisioner.swarm.fetch import SocketOption
 
 TIMEOUT = urllib3.Timeout(connect=3.0, read=15.0)
 PROBLEM_BYTES = 64 * 1024
+R = TypeVar("R", Reply, WantedReply)
 
 
 class RefusedError(StationError):
@@ -72,11 +75,19 @@ class StationClient:
     def record(self, record: Record) -> Reply:
         return self._ask("record", RecordRequest(counter=self._counter.next(), record=record))
 
+    def wanted(self, reports: Sequence[StateReport]) -> WantedReply:
+        """Which release and which contest this machine shall have, for what it has."""
+        request = WantedRequest(counter=self._counter.next(), reports=tuple(reports))
+        return self._answered("wanted", request, WantedReply)
+
     def _ask(self, door: str, request: Request) -> Reply:
+        return self._answered(door, request, Reply)
+
+    def _answered(self, door: str, request: Request, kind: type[R]) -> R:
         status, body = self._post(door, self._home.key.seal(request))
         if status >= 400:
             raise read_problem(status, body)
-        reply, _ = open_envelope(body, Reply, trusted=self._home.station_key)
+        reply, _ = open_envelope(body, kind, trusted=self._home.station_key)
         if reply.to_key != self._home.key.public or reply.counter != request.counter:
             raise UntrustedError(
                 "The station's answer belongs to another question.",

@@ -11,13 +11,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from provisioner import plain_log
 from provisioner.agent import field, restart
 from provisioner.agent.checkin import Doctor, Rhythm, mend_clock
 from provisioner.agent.client import RefusedError, StationClient
+from provisioner.agent.contest import STATE_FILE, Contests
+from provisioner.agent.contest_hands import ContestHands, wish_in
 from provisioner.agent.hardware import read_hardware
 from provisioner.agent.installed import CLASSROOM
 from provisioner.agent.journey import Standing
@@ -26,15 +28,19 @@ from provisioner.agent.mounting import release_leftovers
 from provisioner.agent.nic import bind_to, read_nics
 from provisioner.agent.orders import accept, claimed_id
 from provisioner.agent.partition import settle
+from provisioner.agent.quiet import WISHES
 from provisioner.agent.scene import Scene
+from provisioner.agent.side import Station
 from provisioner.agent.stick import Sticks
 from provisioner.agent.surroundings import Home, find_home, read_boot
 from provisioner.agent.worker import Worker, carry_out, explain
+from provisioner.clock import read_clock
 from provisioner.errors import ProvisionerError, UnreachableError
 from provisioner.model.hardware import Hardware
 from provisioner.model.order import Order, RestartWork
 from provisioner.model.record import Record
 from provisioner.model.wire import BootFacts, Reply, Surroundings
+from provisioner.swarm.fetch import SocketOption, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +62,11 @@ class Agent:
         leave: Callable[[RestartWork], None] = restart.leave,
         settled: Callable[[Order], None] = lambda _order: None,
         doctor: Doctor | None = None,
+        contests: Contests | None = None,
     ) -> None:
         self._home, self._client, self._worker, self._used = home, client, worker, used
         self._facts, self._leave, self._settled = facts, leave, settled
-        self._doctor, self._rhythm = doctor, Rhythm()
+        self._doctor, self._rhythm, self.contests = doctor, Rhythm(), contests
         self._registered = False
         self._outbox: deque[Record] = deque()
         self._offers: deque[Order] = deque()
@@ -112,6 +119,8 @@ class Agent:
             return self._failed(error)
         self._failures = 0
         self._take_in(reply)
+        if self.contests:
+            self.contests.speak(self._client)
         if self._home.kind is Surroundings.INSTALLED:
             return self._rhythm.after_answer(WORKING_S if self._outbox else self._poll_seconds)
         return WORKING_S if self._busy else self._poll_seconds
@@ -238,7 +247,15 @@ def build(home: Home, root: Path = Path("/"), stick: Callable[[], str] = lambda:
         lambda: (read_hardware(root), read_boot(home, root)),
         settled=field.settled,
         doctor=Doctor(home.release, root) if home.kind is Surroundings.INSTALLED else None,
+        contests=_contests(home, waiting, options) if memory else None,
     )
+
+
+def _contests(home: Home, waiting: Waiting, options: Sequence[SocketOption]) -> Contests:
+    station = Station(home.station_url, home.station_key, waiting, options)
+    assert home.memory is not None
+    return Contests(home.memory / STATE_FILE, ContestHands(station), read_clock,
+                    wish_in(CLASSROOM / WISHES))  # fmt: skip
 
 
 def main() -> int:
@@ -259,6 +276,8 @@ def main() -> int:
         _start_screen(agent)
     else:
         _start_cache(home)
+        if agent.contests:
+            threading.Thread(target=agent.contests.run, name="contests", daemon=True).start()
         field.show_loader()
         sticks.append(_start_sticks(home, agent))
         order = field.unfinished()

@@ -142,7 +142,7 @@ class _Side:
     ) -> None:
         self._manifest, self._roots, self._station = manifest, roots, station
         self._growing, self._tally, self._stack = growing, tally, stack
-        self._room = room or _enter(station, stack)
+        self._room = room or enter_room(station, stack)
         self._http = station.http(RELEASES, manifest.id)
         self._olds = old_releases(roots[layout.SYSTEM] / RELEASES, but=manifest.id)
 
@@ -165,7 +165,7 @@ class _Side:
         wanted = Wanted(entry.path, entry.size, entry.sha256)
         promised = next((item for item in self._manifest.files if item.path == CHUNKS), None)
         if entry.path == SYSTEM and promised is not None:
-            self._image(wanted, _wanted(promised), into, large, report)
+            self._image(wanted, wanted_of(promised), into, large, report)
         elif not into.exists() and self._copied(entry, into):
             self._tally.copied += entry.size
             report(entry.size)
@@ -218,7 +218,7 @@ class _Side:
         into = self._into(promised)
         if not _holds(into, promised):
             small = self._carrier(self._http, all_carried(self._manifest, nothing))
-            self._tally.fetched += small.fetch(_wanted(promised), into, lambda _: None).fetched
+            self._tally.fetched += small.fetch(wanted_of(promised), into, lambda _: None).fetched
         torrent = read_torrent(into.read_bytes())
         check_torrent(torrent, self._manifest)
         return all_carried(self._manifest, torrent) if self._room is not None else torrent
@@ -248,7 +248,7 @@ def forget(roots: Mapping[str, Path], release: str) -> None:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _enter(station: Station, stack: ExitStack) -> Classroom | None:
+def enter_room(station: Station, stack: ExitStack) -> Classroom | None:
     """The machine's room; None where there is no libtorrent or no network to speak of."""
     if not is_available():
         return None
@@ -292,7 +292,7 @@ def _evidence(
     )  # fmt: skip
 
 
-def _wanted(entry: ReleaseFile) -> Wanted:
+def wanted_of(entry: ReleaseFile) -> Wanted:
     return Wanted(entry.path, entry.size, entry.sha256)
 
 

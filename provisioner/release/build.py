@@ -290,11 +290,12 @@ def list_carried(folder: Path, release: str, kind: ReleaseKind) -> tuple[Release
     the torrent itself, the root of the hash tree is all that a swarm of neighbours needs. Firmware
     fetches a live environment by itself and knows no swarm.
     """
-    torrent = make_torrent(folder, release) if kind is ReleaseKind.SYSTEM else None
-    if torrent is None:
+    if kind is ReleaseKind.LIVE:
         return manifests.list_files(folder)
-    (folder / TORRENT).write_bytes(torrent.encode())
-    roots = {entry.path: entry.root.hex() for entry in torrent.files}
+    torrent = make_torrent(folder, release)
+    if torrent is not None:
+        (folder / TORRENT).write_bytes(torrent.encode())
+    roots = {entry.path: entry.root.hex() for entry in torrent.files} if torrent else {}
     return tuple(
         entry.model_copy(update={"merkle": roots.get(entry.path) or _root(folder / entry.path)})
         for entry in manifests.list_files(folder)

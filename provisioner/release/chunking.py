@@ -43,11 +43,11 @@ def cut(path: Path, name: str = SYSTEM, average: int = AVERAGE_BYTES) -> ChunkMa
     return ChunkMap(name, size, file_digest(path), tuple(lengths), bytes(digests))
 
 
-def add_chunk_map(folder: Path) -> None:
-    """Write the map beside a release's system image, if it has one; before it is signed."""
-    image = folder / SYSTEM
+def add_chunk_map(folder: Path, name: str = SYSTEM) -> None:
+    """Write the map beside a release's image, if it has one; before it is signed."""
+    image = folder / name
     if image.is_file():
-        (folder / CHUNKS).write_bytes(write_chunk_map(cut(image)))
+        (folder / CHUNKS).write_bytes(write_chunk_map(cut(image, name)))
 
 
 def verify_chunk_map(folder: Path) -> int | None:
@@ -58,14 +58,14 @@ def verify_chunk_map(folder: Path) -> int | None:
     """
     if not (folder / CHUNKS).is_file():
         return None
-    image = folder / SYSTEM
     chunk_map = read_chunk_map((folder / CHUNKS).read_bytes())
-    check_is_of(chunk_map, SYSTEM, image.stat().st_size, file_digest(image))
+    image = folder / Path(chunk_map.path).name
+    check_is_of(chunk_map, image.name, image.stat().st_size, file_digest(image))
     with image.open("rb") as file:
         for span, digest in chunk_map.pieces():
             if digest_of(file.read(span.size)) != digest:
                 raise ImageMismatchError(
-                    f"{CHUNKS} does not fit {SYSTEM} at byte {span.start}.",
+                    f"{CHUNKS} does not fit {image.name} at byte {span.start}.",
                     "Build the release again.",
                 )
     return len(chunk_map.lengths)

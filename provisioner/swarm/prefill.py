@@ -59,14 +59,14 @@ class Prefilled:
         return sum(span.size for span in self.missing)
 
 
-def old_releases(folder: Path, but: str = "") -> list[OldRelease]:
+def old_releases(folder: Path, but: str = "", image: str = SYSTEM) -> list[OldRelease]:
     """The releases below `folder` (`NAME@VERSION/`) that have a readable map, newest first.
 
-    `but` is the one that is being fetched.
+    `but` is the one that is being fetched; `image` is what is looked for in each.
     """
-    found = (path.parent for path in folder.glob(f"*/{SYSTEM}") if path.parent.name != but)
+    found = (path.parent for path in folder.glob(f"*/{image}") if path.parent.name != but)
     newest_first = sorted(found, key=_age, reverse=True)
-    olds = (_old_release(path / SYSTEM, path / CHUNKS) for path in newest_first)
+    olds = (_old_release(path / image, path / CHUNKS) for path in newest_first)
     return [old for old in olds if old is not None]
 
 
