@@ -14,7 +14,7 @@ LIVE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages test-packages bench-packages lab image image-test check types unit \
-	test trouble integration web vm faults powercuts bench samples format clean
+	test trouble integration web vm faults powercuts rollouts contest bench samples format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,8 +77,12 @@ powercuts: setup test-packages ## cut an imaging's and a renewal's power (RESULT
 integration web vm: setup test-packages ## one kind of test
 	$(PY) -m pytest --durations=10 tests/$@
 
-rollouts: $(VENV)/.ready ## 200 schools and 5,000 machines through the real engine (RESULTS=file)
+rollouts: $(VENV)/.ready ## 200 schools and 5,000 machines, one station (RESULTS=file)
 	$(PY) -m tests.rollout_sim $(if $(RESULTS),--results $(RESULTS))
+
+contest: setup test-packages ## the contest's day and the reset of a room (RESULTS=contest.json)
+	RESULTS=$(abspath $(RESULTS)) $(PY) -m pytest -s tests/vm/test_contest_day.py \
+		tests/vm/test_contest_reset.py
 
 samples: $(VENV)/.ready ## make the sample documents of docs/samples again; look at them afterwards
 	$(PY) -m tests.paper_factory docs/samples

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +22,7 @@ if TYPE_CHECKING:
 
     from provisioner.contest.folder import Contest
     from provisioner.contest.judging import Entry, SchoolStanding
-
-folder_option = click.Path(path_type=Path, exists=True, file_okay=False)
+    from provisioner.contest.room import RoomOutcome, SeatOutcome
 
 
 @click.group("contest", cls=Contents)
@@ -122,14 +124,16 @@ def entries_(office: Office, name: str, as_json: bool) -> None:
 
 @group.command("import")
 @click.argument("name")
-@click.argument("stick", type=folder_option)
+@click.argument("stick", type=click.Path(path_type=Path, exists=True))
 @pass_office
 def import_(office: Office, name: str, stick: Path) -> None:
-    """Take in the entries on a USB stick, and lay the receipts onto it."""
+    """Take in the entries on a USB stick, and lay the receipts onto it; or those in the file that a
+    teacher saved."""
     from provisioner.api.contests import open_intake
-    from provisioner.handin.stick import bring_in
+    from provisioner.handin.stick import bring_in, bring_in_zip
 
-    carried = bring_in(stick, open_intake(office.station, name))
+    bring = bring_in if stick.is_dir() else bring_in_zip
+    carried = bring(stick, open_intake(office.station, name))
     click.echo(f"{carried.whole} entries are here.")
     for problem in carried.problems:
         click.echo(problem, err=True)
@@ -171,6 +175,39 @@ def judges_sheet(office: Office, name: str, into: Path, language: str) -> None:
 
 @group.command()
 @click.argument("name")
+@click.argument("school")
+@click.option("--state", type=click.Choice(STATES), required=True)
+@pass_office
+def room(office: Office, name: str, school: str, state: str) -> None:
+    """Bring a room into a state of the contest over SSH, where the station is in the room."""
+    from provisioner.contest.room import bring_room, seats_of
+
+    found = _enrolled(office, name, school)
+    with office.reading() as session:
+        seats = seats_of(office.station, session, school)
+    with _visit(office, f"contest-{state}") as folder:
+        _show_room(bring_room(office.station, found, seats, state, folder))
+
+
+@group.command()
+@click.argument("name")
+@click.argument("school")
+@pass_office
+def reset(office: Office, name: str, school: str) -> None:
+    """Make every pupil's seat of a room fresh between two rounds, and look whether it is.
+
+    Files are put aside, what was handed in stays."""
+    from provisioner.contest.room import reset_room, seats_of
+
+    _enrolled(office, name, school)
+    with office.reading() as session:
+        seats = seats_of(office.station, session, school, pupils_only=True)
+    with _visit(office, "contest-reset") as folder:
+        _show_room(reset_room(office.station, seats, folder))
+
+
+@group.command()
+@click.argument("name")
 @click.option("--receipt", default="", help="Of this entry only.")
 @click.option("--due", is_flag=True, help="Of all entries kept longer than the contest's rule.")
 @pass_office
@@ -193,6 +230,37 @@ def erase(office: Office, name: str, receipt: str, due: bool) -> None:
     with office.reading() as session:
         results.erase_papers(session, office.settings.state_dir, name)
     show_facts([("erased", count)])
+
+
+def _enrolled(office: Office, name: str, school: str) -> Contest:
+    from provisioner.contest.room import check_enrolled
+
+    found = _contest(office, name)
+    check_enrolled(found, school)
+    return found
+
+
+@contextmanager
+def _visit(office: Office, what: str) -> Iterator[Path]:
+    """A folder for one visit of a room; its logs stay."""
+    office.settings.logs_dir.mkdir(parents=True, exist_ok=True)
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    yield office.settings.logs_dir / f"{what}-{moment}"
+
+
+def _show_room(outcome: RoomOutcome) -> None:
+    """The seats, how long it took; exit code 1 when one is not as it should be."""
+    columns: tuple[Column[SeatOutcome], ...] = (
+        Column("machine", lambda s: s.asset_tag),
+        Column("seat", lambda s: s.seat),
+        Column("changed", lambda s: s.changed),
+        Column("result", lambda s: s.problem or "done, and looked at",
+               lambda s: "red" if s.problem else ""),
+    )  # fmt: skip
+    show_list(outcome.seats, columns, False, "No seat.")
+    click.echo(f"{len(outcome.seats)} seats in {outcome.seconds:.0f} s.")
+    if not outcome.well:
+        raise SystemExit(1)
 
 
 def _contest(office: Office, name: str) -> Contest:

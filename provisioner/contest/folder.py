@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from provisioner import yaml_file
+from provisioner.education.blocks import GUI
 from provisioner.entry.refusal import EntryRefusedError
 from provisioner.entry.sb3 import judge
 from provisioner.errors import ConfigError, NotFoundError, nearest
@@ -86,12 +87,21 @@ def _read(folder: Path, inventories: Path) -> tuple[ContestSettings | None, list
     except ConfigError as error:
         problems.append(error)
     if settings is not None:
+        problems += _editor(settings, folder)
         problems += _schools(settings, folder, inventories)
     problems += _strangers(folder)
     problems += _rules(folder)
     problems += _starters(folder, settings or None)
     problems += _guide(folder)
     return settings, problems
+
+
+def _editor(settings: ContestSettings, folder: Path) -> Iterator[ConfigError]:
+    """Only the version that this program brings can be laid over a system."""
+    if settings.editor not in ("", GUI.version):
+        yield ConfigError(f"The block editor here is {GUI.version}, not {settings.editor}.",
+                          f"Write {GUI.version}, or nothing to take what a machine has.",
+                          file=folder / SETTINGS, field="editor")  # fmt: skip
 
 
 def _schools(settings: ContestSettings, folder: Path, inventories: Path) -> Iterator[ConfigError]:

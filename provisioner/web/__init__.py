@@ -15,6 +15,7 @@ from provisioner.web import (
     actions,
     batches,
     contest,
+    contest_more,
     donors,
     door,
     journal,
@@ -41,6 +42,8 @@ def make_operator_side(station: Station) -> FastAPI:
         app.include_router(part.forms)
     for router in (journal.router, pages.router, actions.router, stream.router):
         app.include_router(router)
+    app.include_router(contest_more.router)
+    app.include_router(contest_more.forms)
     # Middleware that is added last stands first: the guard decides before anything is packed.
     app.user_middleware.append(Middleware(GZipMiddleware, minimum_size=2000, compresslevel=6))
     return app

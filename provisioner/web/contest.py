@@ -34,6 +34,8 @@ router = APIRouter(include_in_schema=False)
 # The dependency of the whole router: no form of it can be forgotten.
 forms = APIRouter(include_in_schema=False, dependencies=[Depends(read_own_form)])
 _LEAD = [may(Right.ROLLOUTS)]
+# Whose an entry is stands in what can be taken away: that is not for every volunteer.
+_NAMES = [may(Right.SCHOOLS)]
 ContestParam = Annotated[str, PathParam(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Digest = Annotated[str, PathParam(pattern=r"^[0-9a-f]{64}$")]
 
@@ -112,7 +114,7 @@ def stage(visitor: TheVisitor, contest: ContestParam, sha256: Digest) -> Respons
     return Response(picture.read_bytes(), media_type="image/png", headers=HEADERS)
 
 
-@router.get("/contests/{contest}/entries.csv")
+@router.get("/contests/{contest}/entries.csv", dependencies=_NAMES)
 def table(visitor: TheVisitor, contest: ContestParam) -> Response:
     with visitor.station.database.reading() as session:
         entries = judging.entries_of(session, _contest(visitor, contest))
@@ -120,7 +122,7 @@ def table(visitor: TheVisitor, contest: ContestParam) -> Response:
     return _file(text.encode(), "text/csv; charset=utf-8", f"{contest}.csv")
 
 
-@router.get("/contests/{contest}/entries.zip")
+@router.get("/contests/{contest}/entries.zip", dependencies=_NAMES)
 def everything(visitor: TheVisitor, contest: ContestParam) -> Response:
     with visitor.station.database.reading() as session:
         entries = judging.entries_of(session, _contest(visitor, contest))

@@ -17,8 +17,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.run import run
@@ -103,6 +103,7 @@ class Target:
     known_hosts: Path
     host_key: str
     release: str = RELEASE
+    group: str = ""  # its control group, below that of the computer
 
     def shell(self, command: str) -> str:
         """What a command on the machine writes; raises CommandError when it fails."""
@@ -111,16 +112,26 @@ class Target:
         return run([*words, f"root@{self.address}", command], timeout_s=SHORT_S).stdout
 
 
-def system_squashfs(cache: Path) -> Path:
-    """A trixie system image with PACKAGES; built once with mmdebstrap, kept in `cache`."""
-    digest = hashlib.sha256(f"{PACKAGES} {LOCALES} {STAND_INS}".encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class Wire:
+    """A bridge that several machines hang on, and the address of one of them."""
+
+    bridge: str
+    station: str
+    address: str
+    prefix: int = 24
+
+
+def system_squashfs(cache: Path, packages: tuple[str, ...] = PACKAGES) -> Path:
+    """A trixie system image with these packages; built once with mmdebstrap, kept in `cache`."""
+    digest = hashlib.sha256(f"{packages} {LOCALES} {STAND_INS}".encode()).hexdigest()[:16]
     image = cache / f"classroom-target-{digest}.squashfs"
     if not image.exists():
         cache.mkdir(parents=True, exist_ok=True)
         tree, part = image.with_suffix(".tree"), image.with_suffix(".part")
         shutil.rmtree(tree, ignore_errors=True)
         run(
-            ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}",
+            ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}",
              "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
              f"--customize-hook={LOCALES}", "--customize-hook=chroot $1 locale-gen",
              f"--customize-hook={STAND_INS}",
@@ -135,30 +146,40 @@ def system_squashfs(cache: Path) -> Path:
 
 
 @contextlib.contextmanager
-def booted(squashfs: Path, folder: Path) -> Iterator[Target]:
+def booted(
+    squashfs: Path, folder: Path, wire: Wire | None = None,
+    prepare: Callable[[Path], None] | None = None,
+) -> Iterator[Target]:  # fmt: skip
     """A running machine that has `squashfs` as its system; gone without a trace afterwards.
 
-    Another time with the same `folder`, the same machine starts again.
+    Another time with the same `folder`, the same machine starts again. It hangs on a wire of its
+    own, or on `wire`. `prepare` writes into its state file system before it starts first.
     """
     number = next(_NUMBERS)
     # Link-local, by process and number, so that two test runs do not meet.
     network = f"169.254.{os.getpid() % 250 + 1}"
     first = 4 * (number % 60)
     ends = (f"{network}.{first + 1}", f"{network}.{first + 2}")
+    if wire:
+        ends = (wire.station, wire.address)
     is_imaged = (folder / "system").exists()
-    target = _again(folder) if is_imaged else _imaged(squashfs, folder, *ends)
+    target = _again(folder) if is_imaged else _imaged(squashfs, folder, *ends, prepare=prepare)
     with contextlib.ExitStack() as stack:
-        namespace = _network(number, target, stack)
-        _boot(folder, namespace, stack)
+        namespace = _network(number, target, stack, wire)
+        group = _boot(folder, namespace, stack)
         _wait_for_ssh(target.address)
-        yield target
+        yield replace(target, station=ends[0], group=str(group))
 
 
-def _imaged(squashfs: Path, folder: Path, station: str, address: str) -> Target:
+def _imaged(squashfs: Path, folder: Path, station: str, address: str,
+            prepare: Callable[[Path], None] | None = None) -> Target:  # fmt: skip
     """What imaging leaves: the release, and a state file system with keys and an agent in it."""
     system = folder / "system/releases" / RELEASE / "system.squashfs"
     system.parent.mkdir(parents=True)
-    shutil.copyfile(squashfs, system)
+    try:
+        system.hardlink_to(squashfs)
+    except OSError:  # another file system
+        shutil.copyfile(squashfs, system)
     overlay = folder / "state/overlays" / RELEASE
     etc = overlay / "upper/etc"
     for part in (overlay / "work", etc / "ssh", etc / "classroom", etc / "systemd/system",
@@ -173,6 +194,8 @@ def _imaged(squashfs: Path, folder: Path, station: str, address: str) -> Target:
         secret.chmod(0o700)
     host_key = Path(f"{own}.pub").read_text().strip()
     _agent_stub(etc / "systemd/system")
+    if prepare:
+        prepare(folder / "state")
     (folder / "cmdline").write_text(f"boot=classroom release={RELEASE} quiet\n")
     (folder / "known_hosts").write_text(f"{address} {host_key}\n")
     run(["mkfs.ext4", "-q", "-L", "state", "-d", folder / "state", folder / "state.ext4", "512M"],
@@ -196,18 +219,23 @@ def _agent_stub(units: Path) -> None:
     (units / "multi-user.target.wants" / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
 
 
-def _network(number: int, target: Target, stack: contextlib.ExitStack) -> str:
-    """A network namespace for the machine, on a wire of its own to us."""
+def _network(
+    number: int, target: Target, stack: contextlib.ExitStack, wire: Wire | None
+) -> str:  # fmt: skip
+    """A network namespace for the machine, on a wire of its own to us or on one with others."""
     name, ours, theirs = f"cpt-{os.getpid()}-{number}", f"cpt{os.getpid()}n{number}", "eth0"
     run(["ip", "netns", "add", name], timeout_s=SHORT_S)
     stack.callback(run, ["ip", "netns", "del", name], timeout_s=SHORT_S, check=False)
     run(["ip", "link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name],
         timeout_s=SHORT_S)  # fmt: skip
     stack.callback(run, ["ip", "link", "del", ours], timeout_s=SHORT_S, check=False)
+    prefix = wire.prefix if wire else 30
+    end = ["link", "set", ours, "master", wire.bridge] if wire else [
+        "addr", "add", f"{target.station}/{prefix}", "dev", ours]  # fmt: skip
     for words in (
-        ["addr", "add", f"{target.station}/30", "dev", ours],
+        end,
         ["link", "set", ours, "up"],
-        ["-n", name, "addr", "add", f"{target.address}/30", "dev", theirs],
+        ["-n", name, "addr", "add", f"{target.address}/{prefix}", "brd", "+", "dev", theirs],
         ["-n", name, "link", "set", theirs, "up"],
         ["-n", name, "link", "set", "lo", "up"],
     ):
@@ -215,7 +243,7 @@ def _network(number: int, target: Target, stack: contextlib.ExitStack) -> str:
     return name
 
 
-def _boot(folder: Path, namespace: str, stack: contextlib.ExitStack) -> None:
+def _boot(folder: Path, namespace: str, stack: contextlib.ExitStack) -> Path:
     group = Path("/sys/fs/cgroup")
     group = (group / "unified" if (group / "unified").is_dir() else group) / namespace
     group.mkdir()
@@ -227,6 +255,7 @@ def _boot(folder: Path, namespace: str, stack: contextlib.ExitStack) -> None:
     with (folder / "boot.log").open("wb") as log:
         init = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     stack.callback(_end, init)
+    return group
 
 
 def _end(init: subprocess.Popen[bytes]) -> None:

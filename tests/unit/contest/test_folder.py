@@ -35,6 +35,7 @@ def test_a_good_folder(inventories: Path, game: bytes) -> None:
         ("new-shoots, high-pasture", "new-shoots, new-shoots", "stands twice"),
         ("version: 1", "versoin: 1", "Did you mean “version”"),
         ("[new-shoots, high-pasture]", "[]", "at least 1"),
+        ("version: 1", "version: 1\neditor: 3.0.0", "The block editor here is"),
     ],
 )
 def test_mistakes_in_contest_yml(inventories: Path, old: str, new: str, said: str) -> None:
