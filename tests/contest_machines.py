@@ -114,8 +114,6 @@ class ContestMachine:
         self._target = self._stack.enter_context(
             booted(self.image, self.folder, self.wire, self.prepare)
         )
-        # As on a machine: in a container systemd leaves it to others to share the root's mounts.
-        self.shell("mount --make-rshared /")
 
     def stop(self) -> None:
         self._stack.close()

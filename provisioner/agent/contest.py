@@ -3,13 +3,13 @@
 The station is asked now and then, in the agent's own dialogue; the work is done in a thread of its
 own. What is wanted is kept on the disk, so that a machine goes on without a line: it comes into
 the contest by the contest's own hours, from half an hour before the beginning to half an hour after
-the end, as long as it knows what time it is, and by a file named `contest` with “on” or “off” in
-`/run/classroom/wishes/` when it does not. A state counts when the machine was looked at.
+the end, as long as it knows what time it is, and by a file named `contest` in
+`/run/classroom/wishes/` that says “on” or “off” (or “by itself” again) when it does not. A state
+counts when the machine was looked at.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -33,6 +33,7 @@ ASK_S = 900.0
 LOOK_S, KEEP_S = 20.0, 300.0
 RETRY_S = (30.0, 60.0, 300.0, 900.0)
 SEND_S = 3600.0
+WISHES = ("on", "off", "by itself")
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Seat(Model):
     track: Track
     wanted: Value
     place: ContestPlace | None = None
+    wish: ShortText = Field("", description="of somebody at the machine, until another word")
     has: Value | None = None
     ok: bool = True
     problem: ShortText = ""
@@ -86,8 +88,11 @@ class Hands(Protocol):
     def bring(self, goal: Goal, least: int) -> int:
         """Have the layer on the disk; its number."""
 
+    def here(self, goal: Goal) -> bool:
+        """Whether the layer of this version is on the disk."""
+
     def card(self, goal: Goal) -> ContestCard | None:
-        """What the layer that is here says of the contest."""
+        """What the layer that was played last says of the contest."""
 
     def play(self, goal: Goal, place: ContestPlace) -> None:
         """Bring the machine into the state, and look whether it is."""
@@ -148,7 +153,8 @@ class Contests:
                 except ValueError:
                     continue  # another kind of track
                 seat = self._seats.get(one.track) or Seat(track=one.track, wanted=one.value)
-                new = seat.model_copy(update={"wanted": one.value,
+                wish = seat.wish if seat.wanted == one.value else ""
+                new = seat.model_copy(update={"wanted": one.value, "wish": wish,
                                               "place": one.place or seat.place})  # fmt: skip
                 if new != seat or one.track not in self._seats:
                     log.info("Wanted of this machine: %s", goal.value)
@@ -159,8 +165,10 @@ class Contests:
     def run(self) -> None:
         """Never returns."""
         while True:
-            with contextlib.suppress(OSError):
+            try:
                 self.turn()
+            except Exception:  # the next turn may go better; the agent itself goes on
+                log.exception("looking after contests failed")
             self._woken.wait(LOOK_S)
             self._woken.clear()
 
@@ -168,6 +176,9 @@ class Contests:
         """Look at every contest once, and do what is to be done."""
         passed = self._now() - self._ticked
         self._ticked += passed
+        if (wish := self._wish()) in WISHES:
+            for track in list(self._seats):
+                self._change(track, wish=wish, save=True)
         for track in list(self._seats):
             self._change(track, powered_on_s=self._seats[track].powered_on_s + passed)
             self._look_at(self._seats[track])
@@ -181,13 +192,19 @@ class Contests:
         goal = parse_goal(seat.track, seat.wanted)
         if goal.state not in ("prepared", "on", "off"):
             return goal
-        wish = self._wish()
-        if wish in ("on", "off"):
-            return Goal(goal.contest, goal.version, wish if wish == "on" else "prepared")
+        if seat.wish == "off":
+            return Goal(goal.contest, self._version_here(seat, goal), "prepared")
         card = self._hands.card(goal) if goal.state == "prepared" else None
-        if card is not None and card.is_on_at(self._clock()):
-            return Goal(goal.contest, goal.version, "on")
+        if seat.wish == "on" or (card is not None and card.is_on_at(self._clock())):
+            return Goal(goal.contest, self._version_here(seat, goal), "on")
         return goal
+
+    def _version_here(self, seat: Seat, goal: Goal) -> str:
+        """On the day what is here counts, when the newest could not be brought."""
+        if seat.has is None or self._hands.here(goal):
+            return goal.version
+        before = parse_goal(seat.track, seat.has)
+        return before.version if before.state != "removed" else goal.version
 
     def _look_at(self, seat: Seat) -> None:
         goal = self.goal_of(seat)

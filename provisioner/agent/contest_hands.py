@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from provisioner.agent.installed import CLASSROOM, STATE
 from provisioner.agent.layer import fetch_layer, have_layer, image_of
 from provisioner.agent.local_play import play_here
 from provisioner.agent.side import Station
-from provisioner.errors import ProofMissingError, UntrustedError
+from provisioner.errors import ProofMissingError, UnreachableError, UntrustedError
 from provisioner.model.contest import ContestCard, ContestPlace
-from provisioner.model.release import Manifest
+from provisioner.model.release import MANIFEST, Manifest
 from provisioner.run import run
 
 SHARE, PROGRAMS = Path("usr/share/classroom"), Path("usr/lib/classroom")
@@ -34,6 +35,7 @@ PLAYBOOK, CARD, HOST = "play/contest.yml", "card.json", "machine"
 PAGE_URL = "http://127.0.0.1:8602/contest.json"
 MERGED = Path("usr/lib/extension-release.d/extension-release.contest")
 MOUNT_S, SEND_S = 60, 3600
+MOST_PAUSE_S = 4.0
 PAGE = urllib3.Timeout(connect=2.0, read=10.0)
 
 
@@ -54,6 +56,9 @@ class ContestHands:
             manifest = fetch_layer(folder, goal.release, self._station, least)
         self._take_out(folder, folder / goal.release / image_of(manifest))
         return manifest.number
+
+    def here(self, goal: Goal) -> bool:
+        return (self._store / goal.contest / goal.release / MANIFEST).is_file()
 
     def card(self, goal: Goal) -> ContestCard | None:
         try:
@@ -79,17 +84,16 @@ class ContestHands:
 
     def trouble(self, goal: Goal) -> str:
         merged = (self._root / MERGED).exists()
-        mine = self._mine(goal)
+        mine = self._merged(f"/{goal.contest}@")
         if goal.state == "on":
-            if not (merged and mine):
+            if not (merged and self._merged(f"/{goal.release}/")):
                 return "The contest's layer is not merged."
             return "" if self._page(goal) else "The hand-in page does not answer."
         if merged and mine:
             return "The contest's layer is still merged."
         if goal.state == "removed":
             return "Something of the contest is left." if self._left(goal) else ""
-        folder = self._store / goal.contest / goal.release
-        return "" if (folder / "manifest.dsse.json").is_file() else "The layer is not here."
+        return "" if self.here(goal) else "The layer is not here."
 
     def send(self, goal: Goal) -> int:
         """With the layer's own program, which is not merged now. Raises ProvisionerError."""
@@ -144,10 +148,10 @@ class ContestHands:
         finally:
             run(["umount", point], timeout_s=MOUNT_S)
 
-    def _mine(self, goal: Goal) -> bool:
-        """Whether what is merged, if anything is, belongs to this contest."""
+    def _merged(self, part: str) -> bool:
+        """Whether what is to be merged, if anything is, lies below a folder of this name."""
         link = self._root / "var/lib/extensions/contest.raw"
-        return link.is_symlink() and f"/{goal.contest}@" in str(link.readlink())
+        return link.is_symlink() and part in str(link.readlink())
 
     def _left(self, goal: Goal) -> bool:
         return (self._store / goal.contest).exists()
@@ -216,13 +220,24 @@ def _plain(value: object) -> object:
     return value
 
 
+def not_for_long(error: UnreachableError, pause_s: float) -> None:
+    """How a layer is waited for: a few seconds. Then the contest's hours are looked at again, and
+    what was brought so far is gone on with. Raises the error."""
+    if pause_s >= MOST_PAUSE_S:
+        raise error
+    time.sleep(pause_s)
+
+
 def wish_in(folder: Path) -> Callable[[], str]:
-    """What somebody at the machine wishes: the first word of the file `contest`, if it is there."""
+    """What somebody at the machine wishes: the file `contest`, which is gone when it was read."""
 
     def read() -> str:
+        file = folder / "contest"
         try:
-            return (folder / "contest").read_text()[:8].strip()
+            said = file.read_text()[:20].strip()
+            file.unlink()
         except (OSError, UnicodeDecodeError):
             return ""
+        return said
 
     return read

@@ -19,7 +19,7 @@ from provisioner.agent import field, restart
 from provisioner.agent.checkin import Doctor, Rhythm, mend_clock
 from provisioner.agent.client import RefusedError, StationClient
 from provisioner.agent.contest import STATE_FILE, Contests
-from provisioner.agent.contest_hands import ContestHands, wish_in
+from provisioner.agent.contest_hands import ContestHands, not_for_long, wish_in
 from provisioner.agent.hardware import read_hardware
 from provisioner.agent.installed import CLASSROOM
 from provisioner.agent.journey import Standing
@@ -40,7 +40,7 @@ from provisioner.model.hardware import Hardware
 from provisioner.model.order import Order, RestartWork
 from provisioner.model.record import Record
 from provisioner.model.wire import BootFacts, Reply, Surroundings
-from provisioner.swarm.fetch import SocketOption, Waiting
+from provisioner.swarm.fetch import SocketOption
 
 log = logging.getLogger(__name__)
 
@@ -247,12 +247,12 @@ def build(home: Home, root: Path = Path("/"), stick: Callable[[], str] = lambda:
         lambda: (read_hardware(root), read_boot(home, root)),
         settled=field.settled,
         doctor=Doctor(home.release, root) if home.kind is Surroundings.INSTALLED else None,
-        contests=_contests(home, waiting, options) if memory else None,
+        contests=_contests(home, options) if memory else None,
     )
 
 
-def _contests(home: Home, waiting: Waiting, options: Sequence[SocketOption]) -> Contests:
-    station = Station(home.station_url, home.station_key, waiting, options)
+def _contests(home: Home, options: Sequence[SocketOption]) -> Contests:
+    station = Station(home.station_url, home.station_key, not_for_long, options)
     assert home.memory is not None
     return Contests(home.memory / STATE_FILE, ContestHands(station), read_clock,
                     wish_in(CLASSROOM / WISHES))  # fmt: skip

@@ -176,7 +176,7 @@ def judges_sheet(office: Office, name: str, into: Path, language: str) -> None:
 @group.command()
 @click.argument("name")
 @click.argument("school")
-@click.option("--state", type=click.Choice(STATES), required=True)
+@click.option("--state", type=click.Choice(STATES), required=True, help="The state to bring it to.")
 @pass_office
 def room(office: Office, name: str, school: str, state: str) -> None:
     """Bring a room into a state of the contest over SSH, where the station is in the room."""

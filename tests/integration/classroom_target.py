@@ -46,7 +46,8 @@ AGENT_STUB = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=mult
 
 # Runs as root in fresh mount, process, host name and control group namespaces: $1 holds the disk's
 # two file systems and the kernel's command line, $2 is the release. Mounts are made where the
-# release's own initramfs makes them. setpriv takes away the right to set the clock.
+# release's own initramfs makes them. setpriv takes away the right to set the clock. $3 is not empty
+# where system extensions are merged.
 BOOT_SCRIPT = """
 set -eu
 disk=$1 release=$2
@@ -87,6 +88,7 @@ cd root
 pivot_root . run/before
 umount -l /run/before
 rmdir /run/before
+[ -z "$3" ] || mount --make-rshared /  # as systemd does where it is not in a container
 exec env -i container=classroom-test PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=linux \\
   setpriv --bounding-set -sys_time,-sys_module,-sys_boot --inh-caps -all \\
   /sbin/init --show-status=false
@@ -166,7 +168,7 @@ def booted(
     target = _again(folder) if is_imaged else _imaged(squashfs, folder, *ends, prepare=prepare)
     with contextlib.ExitStack() as stack:
         namespace = _network(number, target, stack, wire)
-        group = _boot(folder, namespace, stack)
+        group = _boot(folder, namespace, stack, shared=wire is not None)
         _wait_for_ssh(target.address)
         yield replace(target, station=ends[0], group=str(group))
 
@@ -243,7 +245,9 @@ def _network(
     return name
 
 
-def _boot(folder: Path, namespace: str, stack: contextlib.ExitStack) -> Path:
+def _boot(
+    folder: Path, namespace: str, stack: contextlib.ExitStack, *, shared: bool
+) -> Path:  # fmt: skip
     group = Path("/sys/fs/cgroup")
     group = (group / "unified" if (group / "unified").is_dir() else group) / namespace
     group.mkdir()
@@ -251,7 +255,8 @@ def _boot(folder: Path, namespace: str, stack: contextlib.ExitStack) -> Path:
     join = 'echo 0 > "$1/cgroup.procs"; shift; exec "$@"'
     words = ["sh", "-c", join, "sh", str(group), "nsenter", f"--net=/run/netns/{namespace}",
              "unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child",
-             "sh", "-c", BOOT_SCRIPT, "sh", str(folder), RELEASE]  # fmt: skip
+             "sh", "-c", BOOT_SCRIPT, "sh", str(folder), RELEASE,
+             "shared" if shared else ""]  # fmt: skip
     with (folder / "boot.log").open("wb") as log:
         init = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     stack.callback(_end, init)

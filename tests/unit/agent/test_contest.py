@@ -49,8 +49,11 @@ class FakeHands:
         self.layer = goal.release
         return int(goal.version.rpartition(".")[2])
 
+    def here(self, goal: Goal) -> bool:
+        return self.layer == goal.release
+
     def card(self, goal: Goal) -> ContestCard | None:
-        return CARD if self.layer == goal.release else None
+        return CARD if self.layer else None
 
     def play(self, goal: Goal, place: ContestPlace) -> None:
         self.done.append(goal.value)
@@ -143,9 +146,30 @@ def test_a_clock_that_nobody_set_switches_nothing_on_but_a_person_may(world: Wor
     world.wish = "on"
     world.contests.turn()
     assert world.hands.state == f"{V1}.on"
+    world.wish = ""  # it was read, and outlives a power cut
+    world.start()
+    world.contests.turn()
+    assert world.hands.state == f"{V1}.on"
     world.wish = "off"
     world.contests.turn()
     assert world.hands.state == f"{V1}.prepared"
+    world.wish = ""
+    world.says(f"{V1}.on")  # the station's new word counts more
+    assert world.hands.state == f"{V1}.on"
+
+
+def test_on_the_day_what_is_here_counts(world: World) -> None:
+    """A newer version is wanted, and the line went away before it was brought."""
+    world.says(f"{V1}.prepared")
+    world.hands.fails = UnreachableError("cut")
+    world.says(f"{V2}.prepared")
+    assert world.hands.state == f"{V1}.prepared"
+    world.hands.fails = None
+    world.hands.bring = lambda goal, least: 1  # type: ignore[method-assign]
+    world.clock = ClockReading(at=OPENS, doubt_s=2.0)
+    world.monotonic += 1000
+    world.contests.turn()
+    assert world.hands.state == f"{V1}.on"
 
 
 def test_taken_back_and_removed(world: World) -> None:
