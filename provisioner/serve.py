@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from provisioner import plain_log
-from provisioner.api.machine import make_machine_app
+from provisioner.api.machine import make_field_app, make_machine_app
 from provisioner.errors import StationError
 from provisioner.jobs import Jobs
 from provisioner.netboot.dnsmasq import Dnsmasq
@@ -32,7 +32,7 @@ from provisioner.run import run
 from provisioner.settings import DhcpMode, Settings
 from provisioner.store.events import STATION
 from provisioner.swarm.seed import Seeds
-from provisioner.tls import Certificate, station_certificate
+from provisioner.tls import Certificate, field_certificate, station_certificate
 from provisioner.web import address as dashboard_address
 from provisioner.web import login_link, make_operator_side, somebody_can_log_in
 from provisioner.workshop.in_the_field import Waves
@@ -56,6 +56,11 @@ def serve(settings: Settings) -> None:
         operator_socket = _operator_socket(settings)
         machines = make_machine_app(station, netboot, live_files)
         parts.enter_context(_door(machines, machine_socket, "machines"))
+        if settings.field_url:
+            schools = _listen(settings.field_host, settings.field_port)
+            parts.enter_context(
+                _door(make_field_app(station), schools, "schools", field_certificate(settings))
+            )
         papers = station_certificate(settings) if settings.operator_tls else None
         people = make_operator_side(station)
         parts.enter_context(_door(people, operator_socket, "operator", papers))

@@ -95,6 +95,14 @@ class Settings(BaseSettings):
     field_poll_s: float = Field(
         300.0, ge=1, le=3600, description="seconds between two words from a machine in its school"
     )
+    field_url: str = Field(
+        "",
+        pattern=r"^(https://[A-Za-z0-9.:\[\]-]{1,120})?$",
+        description="where machines in their schools reach this station, https://NAME:PORT; "
+        "empty: only on the workshop's wire",
+    )
+    field_host: str = Field("0.0.0.0", description="on which address it listens for schools")  # noqa: S104
+    field_port: int = Field(8443, ge=1, le=65535, description="HTTPS for machines in schools")
     serve_time: bool = Field(True, description="answer NTP, for machines with a dead clock battery")
 
     @property

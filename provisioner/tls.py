@@ -1,4 +1,4 @@
-"""The dashboard's own certificate: made by the station, for itself.
+"""The station's own certificates: made by itself, for the dashboard and for machines in schools.
 
 There is no authority in a workshop. A browser warns once; whoever compares the SHA-256 that the
 console prints with what the browser shows has made sure that it is the station.
@@ -22,9 +22,11 @@ from provisioner.settings import Settings
 
 # Browsers refuse longer ones (CA/Browser Forum ballot 193: 825 days); a new one comes in time.
 DAYS, RENEW_BEFORE = 820, 30
+FIELD_DAYS = 60 * 365  # machines do not look at it
 # Dead clock batteries: what begins today may lie in the future for a phone.
 BACKDATED = timedelta(days=2)
 FOLDER = "tls"
+_PEM = serialization.Encoding.PEM
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,39 @@ class Certificate:
 
 def station_certificate(settings: Settings) -> Certificate:
     """The certificate for the dashboard's address; made anew when it ends soon or does not fit."""
+    key, key_path, path = _own_key(settings, "dashboard")
+    names = _names(settings)
+    found = _read(path)
+    if found is None or not _fits(found, key, names):
+        found = _make(key, names, DAYS)
+        path.write_bytes(found.public_bytes(serialization.Encoding.PEM))
+    return _shown(found, path, key_path)
+
+
+def field_certificate(settings: Settings) -> Certificate:
+    """The certificate that machines in schools know by its SHA-256: made once and kept for good,
+    because a machine that is told of another one would have to be told over this very line."""
+    key, key_path, path = _own_key(settings, "field")
+    made = secret_file(
+        path,
+        lambda: _make(key, ["station"], FIELD_DAYS).public_bytes(_PEM).decode(),
+    )
+    return _shown(x509.load_pem_x509_certificate(made.encode()), path, key_path)
+
+
+def _own_key(settings: Settings, name: str) -> tuple[ec.EllipticCurvePrivateKey, Path, Path]:
     folder = settings.state_dir / FOLDER
     folder.mkdir(exist_ok=True, mode=0o700)
-    key_path, path = folder / "dashboard.key", folder / "dashboard.pem"
+    key_path = folder / f"{name}.key"
     key = serialization.load_pem_private_key(
         secret_file(key_path, _new_key).encode(), password=None
     )
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    names = _names(settings)
-    found = _read(path)
-    if found is None or not _fits(found, key, names):
-        found = _make(key, names)
-        path.write_bytes(found.public_bytes(serialization.Encoding.PEM))
-    digest = found.fingerprint(hashes.SHA256()).hex(":").upper()
-    return Certificate(path, key_path, digest)
+    return key, key_path, folder / f"{name}.pem"
+
+
+def _shown(found: x509.Certificate, path: Path, key_path: Path) -> Certificate:
+    return Certificate(path, key_path, found.fingerprint(hashes.SHA256()).hex(":").upper())
 
 
 def _names(settings: Settings) -> list[str]:
@@ -62,7 +83,7 @@ def _names(settings: Settings) -> list[str]:
     return sorted({name for name in found if name not in ("0.0.0.0", "::")})  # noqa: S104
 
 
-def _make(key: ec.EllipticCurvePrivateKey, names: list[str]) -> x509.Certificate:
+def _make(key: ec.EllipticCurvePrivateKey, names: list[str], days: int) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Classroom Provisioner")])
     now = datetime.now(UTC)
     return (
@@ -72,7 +93,7 @@ def _make(key: ec.EllipticCurvePrivateKey, names: list[str]) -> x509.Certificate
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + timedelta(days=DAYS))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([_alternative(one) for one in names]), False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)

@@ -9,6 +9,7 @@ Afterwards it compares again: that chpasswd exited 0 proves nothing.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -22,7 +23,11 @@ options:
   passwords:
     description: Login names and their passwords, in plain text.
     type: dict
-    required: true
+    default: {}
+  hashes:
+    description: Login names and their passwords as /etc/shadow keeps them, made elsewhere.
+    type: dict
+    default: {}
 author: Classroom Provisioner
 """
 
@@ -62,20 +67,38 @@ def has_password(login: str, password: str) -> bool:
     return stored.startswith("$") and crypt(password, stored) == stored
 
 
+def has_hash(login: str, hashed: str) -> bool:
+    return stored_hashes().get(login, "") == hashed
+
+
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"passwords": {"type": "dict", "required": True, "no_log": True}},
+        argument_spec={
+            "passwords": {"type": "dict", "default": {}, "no_log": True},
+            "hashes": {"type": "dict", "default": {}, "no_log": True},
+        },
         supports_check_mode=True,
     )
-    passwords: dict[str, str] = module.params["passwords"]
-    wrong = [login for login, password in passwords.items() if not has_password(login, password)]
+    wrong = give(module, module.params["passwords"], has_password, [])
+    wrong += give(module, module.params["hashes"], has_hash, ["--encrypted"])
+    module.exit_json(changed=bool(wrong), accounts=wrong)
+
+
+def give(
+    module: AnsibleModule,
+    wanted: dict[str, str],
+    has: Callable[[str, str], bool],
+    options: list[str],
+) -> list[str]:
+    """Set what is not so yet; returns whose that was."""
+    wrong = [login for login, secret in wanted.items() if not has(login, secret)]
     if wrong and not module.check_mode:
-        lines = "\n".join(f"{login}:{passwords[login]}" for login in wrong)
-        code, _, errors = module.run_command(["/usr/sbin/chpasswd"], data=lines)
-        still = [login for login in wrong if not has_password(login, passwords[login])]
+        lines = "\n".join(f"{login}:{wanted[login]}" for login in wrong)
+        code, _, errors = module.run_command(["/usr/sbin/chpasswd", *options], data=lines)
+        still = [login for login in wrong if not has(login, wanted[login])]
         if code != 0 or still:
             module.fail_json(msg=f"chpasswd did not set the password of {still}: {errors}")
-    module.exit_json(changed=bool(wrong), accounts=wrong)
+    return wrong
 
 
 if __name__ == "__main__":

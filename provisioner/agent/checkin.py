@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provisioner.agent import bootstate, renew, site_apply
+from provisioner.agent import bootstate, renew, site_keep
 from provisioner.agent.installed import CLASSROOM, ESP, STATE, SYSTEM
 from provisioner.agent.lsblk import read_disks
 from provisioner.agent.smart import read_reading
@@ -110,7 +110,7 @@ class Doctor:
             release=self.release,
             good=boot.good,
             trial=boot.trial if boot.left else "",
-            configuration=read_line(self.state / site_apply.SITE / site_apply.REVISION)[:64],
+            configuration=site_keep.revision_here(self.state),
             state_free=_free(self.state),
             system_free=_free(self.system),
             temperature_c=hottest(self.root / "sys/class/hwmon"),

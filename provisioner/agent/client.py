@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import urllib3
-from urllib3.connection import HTTPConnection
 
 from provisioner.agent.memory import Counter
 from provisioner.agent.surroundings import Home
 from provisioner.agent.text import clean
-from provisioner.errors import StationError, UnreachableError, UntrustedError
+from provisioner.errors import (
+    ProvisionerError,
+    StationError,
+    UnreachableError,
+    UntrustedError,
+)
 from provisioner.model.hardware import Hardware
 from provisioner.model.health import Health
 from provisioner.model.record import Record
@@ -31,7 +35,7 @@ from provisioner.model.wire import (
     Reply,
     Request,
 )
-from provisioner.swarm.fetch import SocketOption
+from provisioner.swarm.line import SocketOption, open_pool, plain
 
 TIMEOUT = urllib3.Timeout(connect=3.0, read=15.0)
 PROBLEM_BYTES = 64 * 1024
@@ -51,15 +55,10 @@ class StationClient:
     UntrustedError; used by one thread."""
 
     def __init__(self, home: Home, counter: Counter, options: Sequence[SocketOption] = ()) -> None:
-        self._home = home
-        self._counter = counter
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            maxsize=1,
-            retries=False,
-            timeout=TIMEOUT,
-            socket_options=[*HTTPConnection.default_socket_options, *options],
-        )
+        self._home, self._counter = home, counter
+        # To each address of its own: a certificate that is right for one is not for the other.
+        self._pools = {url: open_pool(url, options, num_pools=1, maxsize=1, timeout=TIMEOUT)
+                       for url in home.line.urls}  # fmt: skip
 
     def register(self, hardware: Hardware, boot: BootFacts) -> Reply:
         return self._ask(
@@ -84,6 +83,14 @@ class StationClient:
         return self._answered(door, request, Reply)
 
     def _answered(self, door: str, request: Request, kind: type[R]) -> R:
+        try:
+            return self._answer(door, request, kind)
+        except ProvisionerError:
+            # In a school, somebody else may have the address that the workshop's station had.
+            self._home.line.turn()
+            raise
+
+    def _answer(self, door: str, request: Request, kind: type[R]) -> R:
         status, body = self._post(door, self._home.key.seal(request))
         if status >= 400:
             raise read_problem(status, body)
@@ -96,10 +103,11 @@ class StationClient:
         return reply
 
     def _post(self, door: str, body: str) -> tuple[int, bytes]:
+        url = self._home.line.url
         try:
-            response = self._pool.request(
+            response = self._pools[url].request(
                 "POST",
-                f"{self._home.station_url}/machine/v1/{door}",
+                f"{plain(url)}/machine/v1/{door}",
                 body=body.encode(),
                 headers={"Content-Type": "application/json"},
                 preload_content=False,
@@ -112,7 +120,7 @@ class StationClient:
                 response.close() if response.status >= 300 else response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise UnreachableError(
-                f"The station does not answer at {self._home.station_url}: {clean(str(error))}",
+                f"The station does not answer at {plain(url)}: {clean(str(error))}",
                 "Check the network cable and that the station is switched on.",
             ) from error
 

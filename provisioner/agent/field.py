@@ -13,22 +13,27 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from provisioner.agent import installed, promises, renew, restart, side, site_apply
+from provisioner.agent import installed, promises, renew, restart, side, site_apply, site_keep
 from provisioner.agent.installed import Installed
 from provisioner.agent.journey import Journey
-from provisioner.agent.quiet import Patience
+from provisioner.agent.quiet import NOTICE_S, Patience
 from provisioner.agent.renew import Applied, Hands, fetched_manifest
+from provisioner.agent.room_stick import is_here
 from provisioner.agent.surroundings import Home, parse_command_line
-from provisioner.errors import ProvisionerError
+from provisioner.errors import ProvisionerError, UnreachableError
 from provisioner.model.order import Order, RenewWork, RestartWork
+from provisioner.model.release import MANIFEST
 from provisioner.model.renewal import Check, RenewEvidence
 from provisioner.model.side import SideEvidence
+from provisioner.model.signed import MAX_ENVELOPE_BYTES
 from provisioner.release.grubcfg import TRIAL
-from provisioner.swarm.fetch import SocketOption, Waiting
+from provisioner.swarm.fetch import HttpCarrier, SocketOption, Waiting
 
 log = logging.getLogger(__name__)
 
 CMDLINE = Path("/proc/cmdline")
+NOTICE = "classroom.notice"
+STICK_S = 2.0
 
 
 def find_installed(command_line: str) -> Installed:
@@ -50,26 +55,32 @@ def renew_here(
 ) -> RenewEvidence:
     """Carry out a renewal on the machine that this runs on, or go on with it.
 
-    `stick` tells where the files of a stick are served, if one is plugged in.
+    `stick` tells where the files of a stick are served, if one is plugged in here or in a
+    neighbour.
     """
     line = CMDLINE.read_text()
     machine = find_installed(line)
     words = parse_command_line(line)
-    local = stick()
-    url = local or order.station_url or home.station_url
-    station = side.Station(url, home.station_key, waiting, () if local else options)
-    patience = Patience(installed.CLASSROOM)
+    patience = Patience(installed.CLASSROOM, notice_s=notice_of(words))
+
+    def source() -> side.Station:
+        url = stick() if order.station_url else awaited(stick)
+        if order.station_url and not has_release(url, work.release):
+            url = home.line.url
+        return side.Station(url, home.station_key, waiting, () if is_here(url) else options)
 
     def fill(
         envelope: bytes, release: str, roots: Mapping[str, Path], steps: Journey
     ) -> SideEvidence:
-        return side.fill_side(envelope, release, roots, station, steps)
+        return side.fill_side(envelope, release, roots, source(), steps)
 
     def manifest(work: RenewWork) -> bytes:
+        station = source()
+        site_keep.fetch(station.url, machine.state, home, waiting, station.options)
         return fetched_manifest(station.http(side.RELEASES, work.release), work)
 
     def configure(work: RenewWork) -> Applied:
-        return Applied(site_apply.apply_site(machine.state, work.configuration))
+        return Applied(site_apply.apply_site(home, machine.state, work.configuration))
 
     def look(work: RenewWork, applied: Applied) -> tuple[Check, ...]:
         return promises.look(home, machine, applied.revision)
@@ -81,6 +92,35 @@ def renew_here(
     arguments = work.kernel_arguments or machine.arguments
     work = work.model_copy(update={"kernel_arguments": arguments})
     return renew.renew(order.model_dump_json(), work, machine, hands, journey)
+
+
+def awaited(stick: Callable[[], str], pause: Callable[[float], None] = time.sleep) -> str:
+    """Where a stick's files are, as soon as there is one again: its wish was cut short by a power
+    cut, and nobody has seen it since this machine was switched on."""
+    while not (url := stick()):
+        pause(STICK_S)
+    return url
+
+
+def has_release(url: str, release: str) -> bool:
+    """Whether a stick that happens to be there spares the line."""
+    if not url:
+        return False
+
+    def give_up(error: UnreachableError, _pause_s: float) -> None:
+        raise error
+
+    try:
+        HttpCarrier(f"{url}/{side.RELEASES}/{release}", give_up).read(MANIFEST, MAX_ENVELOPE_BYTES)
+    except ProvisionerError:
+        return False
+    return True
+
+
+def notice_of(words: Mapping[str, str]) -> float:
+    """Seconds from the announcement to the start; the kernel's command line may say another."""
+    said = words.get(NOTICE, "")
+    return float(said) if said.isdecimal() else NOTICE_S
 
 
 def show_loader() -> None:

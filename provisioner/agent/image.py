@@ -105,6 +105,7 @@ def start_files(job: Job, parts: dict[str, Part]) -> dict[str, bytes]:
         system_uuid=_uuid(parts[layout.SYSTEM]),
         state_uuid=_uuid(parts[layout.STATE]),
         kernel_arguments=job.work.kernel_arguments,
+        loader_password=job.work.loader_password,
     )
 
 

@@ -21,7 +21,7 @@ from provisioner.agent.client import RefusedError, StationClient
 from provisioner.agent.contest import STATE_FILE, Contests
 from provisioner.agent.contest_hands import ContestHands, not_for_long, wish_in
 from provisioner.agent.hardware import read_hardware
-from provisioner.agent.installed import CLASSROOM
+from provisioner.agent.installed import CLASSROOM, STATE
 from provisioner.agent.journey import Standing
 from provisioner.agent.memory import Counter, UsedOrders
 from provisioner.agent.mounting import release_leftovers
@@ -29,8 +29,10 @@ from provisioner.agent.nic import bind_to, read_nics
 from provisioner.agent.orders import accept, claimed_id
 from provisioner.agent.partition import settle
 from provisioner.agent.quiet import WISHES
+from provisioner.agent.room_stick import Room
 from provisioner.agent.scene import Scene
 from provisioner.agent.side import Station
+from provisioner.agent.site_keep import Keeper
 from provisioner.agent.stick import Sticks
 from provisioner.agent.surroundings import Home, find_home, read_boot
 from provisioner.agent.worker import Worker, carry_out, explain
@@ -40,7 +42,7 @@ from provisioner.model.hardware import Hardware
 from provisioner.model.order import Order, RestartWork
 from provisioner.model.record import Record
 from provisioner.model.wire import BootFacts, Reply, Surroundings
-from provisioner.swarm.fetch import SocketOption
+from provisioner.swarm.line import SocketOption, plain
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +137,7 @@ class Agent:
             hardware, boot = self._facts()
             reply = self._client.register(hardware, boot)
             self._registered = True
-            log.info("Registered at %s as %s", self._home.station_url, reply.asset_tag or "new")
+            log.info("Registered at %s as %s", plain(self._home.line.url), reply.asset_tag or "new")
             return reply
         if self._outbox:
             reply = self._client.record(self._outbox[0])
@@ -278,6 +280,7 @@ def main() -> int:
         _start_cache(home)
         if agent.contests:
             threading.Thread(target=agent.contests.run, name="contests", daemon=True).start()
+        _start_keeper(home)
         field.show_loader()
         sticks.append(_start_sticks(home, agent))
         order = field.unfinished()
@@ -304,9 +307,15 @@ def _start_cache(home: Home) -> None:
     threading.Thread(target=cache.run, name="cache", daemon=True).start()
 
 
+def _start_keeper(home: Home) -> None:
+    keeper = Keeper(home, STATE, bind_to(read_nics(), home.boot_mac))
+    threading.Thread(target=keeper.run, name="site", daemon=True).start()
+
+
 def _start_sticks(home: Home, agent: Agent) -> Sticks:
     assert home.memory is not None
-    sticks = Sticks(home, agent.offer, home.memory, CLASSROOM)
+    room = Room(home, bind_to(read_nics(), home.boot_mac))
+    sticks = Sticks(home, agent.offer, home.memory, CLASSROOM, room=room)
     agent.kept = sticks.keep
     threading.Thread(target=sticks.run, name="sticks", daemon=True).start()
     return sticks

@@ -22,7 +22,7 @@ NO_ID = "0" * 32
 # The installed system stands on the disk that these would overwrite.
 ONLY_LIVE = frozenset({"wipe", "image"})
 # And nothing could be renewed where no system stands.
-ONLY_INSTALLED = frozenset({"renew"})
+ONLY_INSTALLED = frozenset({"renew", "reconfigure", "reset-homes", "logs"})
 
 
 def accept(sealed: str, home: Home, used: UsedOrders) -> Order:

@@ -55,7 +55,7 @@ def make_identity(work: ImageWork, station_url: str, station_key: str) -> Identi
     private = host_key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     agent = AgentFile(
         station_url=station_url, station_key=station_key, machine_key=key.to_hex(),
-        asset_tag=work.asset_tag, release=work.release,
+        asset_tag=work.asset_tag, release=work.release, field_url=work.field_url,
     )  # fmt: skip
     files = [
         OwnFile("etc/machine-id", f"{secrets.token_hex(16)}\n".encode(), 0o444),

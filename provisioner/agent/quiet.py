@@ -57,7 +57,7 @@ class Patience:
         postponed = 0
         self._open_wishes()
         while True:
-            self._until_quiet(when)
+            self.until_quiet(when)
             if when is When.QUIET and not self.site().knows_the_hour(self.now()):
                 return False
             if self._announced() or postponed >= MAX_POSTPONED:
@@ -69,7 +69,8 @@ class Patience:
             self.sleep(POSTPONE_S)
             when = When.QUIET  # to the evening, also when it was to be at once
 
-    def _until_quiet(self, when: When) -> None:
+    def until_quiet(self, when: When) -> None:
+        """Wait as long as the school is open and that counts."""
         while when is When.QUIET and self._is_busy():
             self.sleep(LOOK_EVERY_S)
 

@@ -9,6 +9,7 @@ old system without anybody's help (`release/grubcfg.py`), and the old system say
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import shutil
@@ -53,6 +54,7 @@ STEPS = (("manifest", 1.0), ("fetch", 60.0), ("check", 12.0), ("trial", 2.0),
          ("configure", 20.0), ("promises", 5.0))  # fmt: skip
 JOURNAL = "agent/renewal.json"  # on the state partition
 GUARD = "agent/guard.txt"  # what the initramfs' guard wrote before it started the machine again
+RESERVE = "agent/room"  # given up so that a system that fills the disk can still say so
 MARK = "proved"  # in /run/classroom: tells the guard that all is well
 
 
@@ -109,6 +111,7 @@ def forget_journal(state: Path) -> None:
     """The station has the record: nothing is to be gone on with."""
     (state / JOURNAL).unlink(missing_ok=True)
     (state / GUARD).unlink(missing_ok=True)
+    (state / RESERVE).unlink(missing_ok=True)
 
 
 def renew(
@@ -156,10 +159,18 @@ class _Renewal:
     def _note(self, **changes: object) -> None:
         """What is known from now on, also after a power cut."""
         self._journal = self._journal.model_copy(update=changes)
-        write_whole(self._disk.state / JOURNAL, self._journal.model_dump_json())
+        text = self._journal.model_dump_json()
+        try:
+            write_whole(self._disk.state / JOURNAL, text)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            (self._disk.state / RESERVE).unlink(missing_ok=True)
+            write_whole(self._disk.state / JOURNAL, text)
 
     def _bring(self) -> None:
         self._note(phase=Phase.FILLING)
+        (self._disk.state / RESERVE).write_bytes(b"room" * 65536)
         self._journey.enter("manifest")
         envelope = self._hands.manifest(self._work)
         with self._disk.writable() as roots:
@@ -243,6 +254,7 @@ class _Renewal:
 
     def _lost(self) -> NoReturn:
         """Back in the old system, and the new one has not said why."""
+        self._sweep()
         guard = _read(self._disk.state / GUARD)
         if guard:
             reason = Reason(
@@ -264,6 +276,12 @@ class _Renewal:
         self._note(phase=Phase.FAILED, reason=reason)
         self._back()
 
+    def _sweep(self) -> None:
+        """In the old system: what the new one left behind, which may be all of the disk."""
+        own = (self._disk.state / upper_folder(self._journal.new)).parent
+        shutil.rmtree(own, ignore_errors=True)
+        (self._disk.state / RESERVE).unlink(missing_ok=True)
+
     def _back(self) -> NoReturn:
         """In the old system: nothing tries the new one any more, and the reason goes home."""
         with self._disk.loader() as esp:
@@ -272,6 +290,7 @@ class _Renewal:
                 bootstate.withdraw(esp, self._journal.new)
         if self._disk.running == self._journal.new:
             self._hands.leave()
+        self._sweep()
         reason = self._journal.reason or Reason(kind="interrupted", message="No reason is known.")
         if reason.kind == "interrupted":
             raise RenewalInterruptedError(reason.message, reason.hint)

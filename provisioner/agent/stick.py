@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from provisioner.agent.lsblk import read_disks
 from provisioner.agent.memory import write_whole
 from provisioner.agent.mounting import MOUNTINFO, parse_mountinfo
+from provisioner.agent.room_stick import Room
 from provisioner.agent.shelf import Shelf
 from provisioner.agent.surroundings import Home
 from provisioner.agent.words import STICK, Words
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
 NUMBER, KEPT_BUNDLE, KEPT_RECEIPT = "bundle-number", "bundle.dsse.json", "receipt.dsse.json"
+_stick = threading.RLock()  # neighbours hand back receipts while this machine writes its own
 FILE_SYSTEMS = ("vfat", "exfat", "ext4", "ntfs3")
 MOUNT_S = 60.0
 
@@ -62,8 +65,17 @@ def judge_bundle(folder: Path, home: Home, last: int) -> Accepted:
     try:
         with (folder / BUNDLE).open("rb") as file:
             envelope = file.read(MAX_ENVELOPE_BYTES + 1)
+    except OSError as error:
+        log.warning("The stick's bundle cannot be read: %s", error)
+        raise StickRefusedError(STICK["changed"]) from error
+    return judge_envelope(envelope, home, last)
+
+
+def judge_envelope(envelope: bytes, home: Home, last: int) -> Accepted:
+    """The same, wherever the bundle came from."""
+    try:
         bundle, _ = open_envelope(envelope, Bundle, trusted=home.station_key)
-    except (OSError, UntrustedError) as error:
+    except UntrustedError as error:
         log.warning("The stick's bundle does not hold: %s", error)
         raise StickRefusedError(STICK["changed"]) from error
     if home.asset_tag not in bundle.machines:
@@ -97,16 +109,18 @@ class Sticks:
         memory: Path,
         folder: Path,
         look: Callable[[], Iterator[Path]] | None = None,
+        room: Room | None = None,
     ) -> None:
         self._home, self._offer, self._memory, self._folder = home, offer, memory, folder
-        self._look = look or self._mounted
+        self._look, self._room = look or self._mounted, room
         self._shelf: Shelf | None = None
         self._told = b""
+        self._elsewhere = self._handed_back = ""
 
     @property
     def url(self) -> str:
-        """Where the stick's files are served now; empty without a stick."""
-        return self._shelf.url if self._shelf else ""
+        """Where a stick's files are served now, here or by a neighbour; empty without one."""
+        return self._shelf.url if self._shelf else self._elsewhere
 
     def run(self) -> None:
         """Never returns."""
@@ -120,7 +134,9 @@ class Sticks:
         found = next((path for path in self._look() if (path / FOLDER).is_dir()), None)
         if found is None:
             self._close()
+            self._hear()
             return
+        self._elsewhere = ""
         try:
             self._use(found / FOLDER)
         except StickRefusedError as refused:
@@ -139,16 +155,48 @@ class Sticks:
 
     def _use(self, folder: Path) -> None:
         accepted = judge_bundle(folder, self._home, self._last())
-        if not accepted.again:
-            write_whole(self._memory / KEPT_BUNDLE, accepted.envelope.decode())
-            (self._memory / KEPT_RECEIPT).unlink(missing_ok=True)
-            write_whole(self._memory / NUMBER, f"{accepted.bundle.number}\n")
+        self._remember(accepted)
         if self._shelf is None:
             self._shelf = Shelf(folder)
+        if self._room is not None:
+            self._room.hand_out(folder, accepted.bundle, keep_receipt)
         if self._give_receipt(folder):
             return
         if self._offer(order_of(accepted, self._home)):
             self._tell(folder, STICK["taken"])
+
+    def _remember(self, accepted: Accepted) -> None:
+        if not accepted.again:
+            write_whole(self._memory / KEPT_BUNDLE, accepted.envelope.decode())
+            (self._memory / KEPT_RECEIPT).unlink(missing_ok=True)
+            write_whole(self._memory / NUMBER, f"{accepted.bundle.number}\n")
+
+    def _hear(self) -> None:
+        """A stick in a neighbour serves as well. One that is not for this machine is none of its
+        business: whoever put it in reads the sentence there."""
+        for url in self._room.offered() if self._room is not None else ():
+            try:
+                envelope = self._room.bundle_at(url) if self._room else b""
+                accepted = judge_envelope(envelope, self._home, self._last())
+            except (ProvisionerError, OSError) as error:
+                log.info("The stick at %s is not taken: %s", url, error)
+                continue
+            self._remember(accepted)
+            self._elsewhere = url
+            if not self._hand_back(url):
+                self._offer(order_of(accepted, self._home))
+            return
+        self._elsewhere = ""
+
+    def _hand_back(self, url: str) -> bool:
+        """Whether there is a receipt; it is handed back once to the machine with the stick."""
+        kept = self._memory / KEPT_RECEIPT
+        if not kept.is_file():
+            self._handed_back = ""
+            return False
+        if self._handed_back != url and self._room and self._room.hand_back(url, kept.read_bytes()):
+            self._handed_back = url
+        return True
 
     def _give_receipt(self, folder: Path) -> bool:
         """Whether there is one; it is written when the stick does not have it yet."""
@@ -158,9 +206,7 @@ class Sticks:
         place = folder / RECEIPTS / f"{self._home.asset_tag}.dsse.json"
         if place.is_file() and place.read_bytes() == kept.read_bytes():
             return True
-        with _writable(folder):
-            place.parent.mkdir(exist_ok=True)
-            _write(place, kept.read_bytes())
+        keep_receipt(place, kept.read_bytes())
         receipt, _ = open_envelope(kept.read_bytes(), Receipt, trusted=self._home.key.public)
         self._tell(folder, STICK["failed" if receipt.record.problem else "done"])
         return True
@@ -174,7 +220,7 @@ class Sticks:
         (self._folder / "notice.json").write_text(
             json.dumps({"en": words.en, "zh": words.zh}, ensure_ascii=False)
         )
-        with contextlib.suppress(OSError, ProvisionerError), _writable(folder):
+        with contextlib.suppress(OSError, ProvisionerError), _stick, _writable(folder):
             _write(folder / RESULT, text)
 
     def _last(self) -> int:
@@ -193,6 +239,8 @@ class Sticks:
 
     def _close(self) -> None:
         self._told = b""
+        if self._room is not None:
+            self._room.keep_to_oneself()
         if self._shelf is not None:
             self._shelf.close()
             self._shelf = None
@@ -223,6 +271,13 @@ def plugged_in(dev: Path = Path("/dev")) -> Iterator[Path]:
         if disk.removable or disk.transport == "usb":
             parts = sorted(dev.glob(f"{disk.name}[0-9]*"))
             yield from parts or [dev / disk.name]
+
+
+def keep_receipt(place: Path, envelope: bytes) -> None:
+    """Write a receipt on the stick; `place` is its file there."""
+    with _stick, _writable(place.parent.parent):
+        place.parent.mkdir(exist_ok=True)
+        _write(place, envelope)
 
 
 @contextlib.contextmanager

@@ -43,11 +43,30 @@ class AgentFile(Model):
     machine_key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     asset_tag: ShortText
     release: ShortText
+    field_url: ShortText = ""
+
+
+class Line:
+    """Where the station is spoken to now: in the workshop, or from a school by another way."""
+
+    def __init__(self, *urls: str) -> None:
+        self.urls = [url.rstrip("/") for url in urls if url] or [""]
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    def turn(self) -> None:
+        """Nobody answered here: the next word goes the other way."""
+        self.urls = [*self.urls[1:], self.urls[0]]
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where the agent finds itself. `memory` is None where nothing outlives a restart."""
+    """Where the agent finds itself. `memory` is None where nothing outlives a restart.
+
+    `station_url` is where it was imaged, on whose wire neighbours are; `line` is where it speaks.
+    """
 
     kind: Surroundings
     station_url: str
@@ -57,6 +76,11 @@ class Home:
     asset_tag: str = ""
     release: str = ""
     memory: Path | None = None
+    line: Line = field(default_factory=Line, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.station_url.rstrip("/") not in self.line.urls:
+            object.__setattr__(self, "line", Line(self.station_url))
 
 
 def find_home(root: Path = Path("/")) -> Home:
@@ -131,6 +155,7 @@ def _installed(root: Path, arguments: dict[str, str]) -> Home:
         # what runs, not what was once installed
         release=clean(arguments.get("release", "")),
         memory=_memory(root),
+        line=Line(known.station_url, known.field_url),
     )
 
 

@@ -21,6 +21,9 @@ VERBS: dict[str, Words] = {
     "image": Words("Installing", "正在安装"),
     "restart": Words("Restarting", "正在重启"),
     "renew": Words("Renewing", "正在更新"),
+    "reconfigure": Words("Setting up anew", "正在重新配置"),
+    "reset-homes": Words("Emptying the users' folders", "正在清空用户文件夹"),
+    "logs": Words("Sending its log", "正在发送日志"),
 }
 
 STEPS: dict[str, Words] = {
@@ -47,6 +50,11 @@ STEPS: dict[str, Words] = {
     "trial": Words("Waiting to start the new system", "等待启动新系统"),
     "configure": Words("Setting up the new system", "正在配置新系统"),
     "promises": Words("Checking the new system", "正在检查新系统"),
+    # errands
+    "site": Words("Fetching the school's configuration", "正在获取学校配置"),
+    "quiet": Words("Waiting until nobody works here", "等待无人使用"),
+    "homes": Words("Emptying the users' folders", "正在清空用户文件夹"),
+    "log": Words("Reading the log", "正在读取日志"),
 }
 
 # By the kind of error; the error's own message and hint (English) are shown below it.

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from provisioner.agent import diagnose, image, renew, wipe
+from provisioner.agent import diagnose, errands, image, renew, wipe
 from provisioner.agent.field import renew_here
 from provisioner.agent.journey import Journey, Standing
 from provisioner.agent.surroundings import Home
 from provisioner.agent.text import clean
 from provisioner.agent.words import step
 from provisioner.errors import DiskFaultError, ProvisionerError, UnreachableError
+from provisioner.model.errand import LogsWork, ReconfigureWork, ResetHomesWork
 from provisioner.model.order import (
     DiagnoseWork,
     ImageWork,
@@ -59,6 +60,9 @@ def carry_out(
         case RenewWork() as work:
             journey = Journey(renew.STEPS, tell)
             return renew_here(order, work, home, journey, waiting, options, stick)
+        case ReconfigureWork() | ResetHomesWork() | LogsWork() as work:
+            journey = Journey(errands.STEPS[work.verb], tell)
+            return errands.errand(work, home.line.url, home, journey, waiting, options)
         case RestartWork():
             return RestartEvidence()
 

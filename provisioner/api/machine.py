@@ -35,8 +35,10 @@ from provisioner.netboot.settings import NetbootSettings
 from provisioner.release.delta import patches_of
 from provisioner.store.tables import now
 from provisioner.swarm.tracker import Tracker
+from provisioner.workshop import sites
 from provisioner.workshop.boot import decide_boot
 from provisioner.workshop.in_the_field import FieldDialogue
+from provisioner.workshop.path import machine_by_tag
 from provisioner.workshop.station import Station
 
 MacParam = Annotated[str | None, Query(max_length=17)]
@@ -52,6 +54,7 @@ ENVELOPE = {
     }
 }
 
+TagParam = Annotated[str, PathParam(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,31}$")]
 ReleaseParam = Annotated[str, PathParam(pattern=r"^[a-z0-9-]+@[0-9.]+$")]
 
 
@@ -70,8 +73,22 @@ def make_machine_app(
     app.add_middleware(LoaderHeaders)
     _add_boot(app, station, netboot)
     _add_files(app, station, live_files)
+    _add_sites(app, station)
     _add_tracker(app, Tracker(netboot.station.network))
     _add_dialogue(app, FieldDialogue(station, clock))
+    app.include_router(entries_router(station))
+    return app
+
+
+def make_field_app(station: Station) -> FastAPI:
+    """The application for machines in their schools, reached over the Internet: the dialogue,
+    releases, and what is closed for one machine. How to start from a network is nobody's there."""
+    app = FastAPI(title="Classroom Provisioner: schools", version="1", docs_url=None,
+                  openapi_url=None)  # fmt: skip
+    problems.install(app)
+    _add_releases(app, station)
+    _add_sites(app, station)
+    _add_dialogue(app, FieldDialogue(station))
     app.include_router(entries_router(station))
     return app
 
@@ -106,6 +123,10 @@ def _add_files(app: FastAPI, station: Station, live_files: Path) -> None:
         """Kernel, initramfs and loaders of the live environment; ranges are answered."""
         return _file(live_files, name)
 
+    _add_releases(app, station)
+
+
+def _add_releases(app: FastAPI, station: Station) -> None:
     @app.api_route("/releases/{release}/{name:path}", methods=READ, tags=["files"])
     def release_file(release: ReleaseParam, name: str) -> FileResponse:
         """A file of a release; ranges are answered, so that a download can go on."""
@@ -115,6 +136,22 @@ def _add_files(app: FastAPI, station: Station, live_files: Path) -> None:
     def patch_file(release: ReleaseParam, name: str) -> FileResponse:
         """A patch to a release from an older one, or the signed promise about it."""
         return _file(patches_of(station.catalog, release), name)
+
+
+def _add_sites(app: FastAPI, station: Station) -> None:
+    @app.api_route("/sites/{tag}.revision", methods=READ, response_class=PlainTextResponse,
+                   tags=["files"])  # fmt: skip
+    def site_revision(tag: TagParam) -> str:
+        """Which configuration a machine shall keep; so that it need not fetch what it has."""
+        with station.database.reading() as session:
+            machine = machine_by_tag(session, tag)
+            return sites.revision_for(station, machine) if machine else ""
+
+    @app.api_route("/sites/{tag}.dsse.json", methods=READ, tags=["files"])
+    def site_file(tag: TagParam) -> FileResponse:
+        """A machine's configuration: signed by the station, closed for that machine alone."""
+        with station.database.reading() as session:
+            return FileResponse(sites.bundle_for(station, session, tag), media_type=JSON)
 
 
 def _add_tracker(app: FastAPI, tracker: Tracker) -> None:

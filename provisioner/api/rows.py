@@ -38,7 +38,7 @@ from provisioner.stages.choose_disk import why_not
 from provisioner.store.tables import BatchRow, EventRow, MachineRow, RunRow
 from provisioner.workshop.board import Live
 from provisioner.workshop.passport import Passport
-from provisioner.workshop.runs import RESTART
+from provisioner.workshop.runs import ERRANDS, RESTART
 from provisioner.workshop.screens import screen_for
 
 # The stages that the workshop does by itself: the path as a tile shows it.
@@ -202,7 +202,7 @@ def machine_summary(passport: Passport) -> MachineSummary:
                 outcome=stage.outcome, seconds=stage.seconds, evidence=stage.evidence
             )
             for stage in passport.stages
-            if stage.verb != RESTART
+            if stage.verb not in ERRANDS
         },
     )
 

@@ -21,7 +21,7 @@ from provisioner.cli.output import (
 from provisioner.cli.shape import Contents
 from provisioner.lifecycle import RunState, Verb
 from provisioner.stages.choose_disk import describe
-from provisioner.workshop import desk, errands, recognition
+from provisioner.workshop import desk, errands, loader_password, recognition
 from provisioner.workshop.passport import seal_passport
 
 STYLES = {"fail": "bold red", "ask": "bold yellow", "done": "green", "work": "cyan"}
@@ -157,6 +157,18 @@ def redo(office: Office, tag: str, stage: str, yes: bool) -> None:
     with office.transaction() as session:
         desk.redo(office.station, session, tag, Verb(stage), office.actor)
     click.echo(f"{machine.tile.asset_tag} does “{stage}” again.")
+
+
+@group.command("loader-password")
+@click.argument("tag")
+@pass_office
+def loader_password_(office: Office, tag: str) -> None:
+    """Show what opens a machine's boot menu, which pupils cannot change."""
+    with office.reading() as session:
+        machine = desk.find_machine(session, tag)
+        name = machine.asset_tag or ""
+    click.echo(f"user {loader_password.USER}, password "
+               f"{loader_password.password_of(office.settings.state_dir, name)}")  # fmt: skip
 
 
 @group.command()

@@ -26,12 +26,13 @@ SILENT_HOURS = 24.0
     show_default=True,
     help="“quiet” starts machines again outside the school's hours only.",
 )
+@click.option("--machine", "tag", default="", help="Only this one.")
 @click.option("--erase-homes", is_flag=True, help="Remove what pupils saved; it is written down.")
 @click.option("--withdraw", is_flag=True, help="Take back what no machine has been told yet.")
 @json_option
 @pass_office
-def renew(office: Office, school: str, release: str | None, when: str, erase_homes: bool,
-          withdraw: bool, as_json: bool) -> None:  # fmt: skip
+def renew(office: Office, school: str, release: str | None, when: str, tag: str,
+          erase_homes: bool, withdraw: bool, as_json: bool) -> None:  # fmt: skip
     """Renew a school's classroom with a release, or show how far that is.
 
     Machines fetch it beside their running system, once over the line for the whole room, start
@@ -46,7 +47,7 @@ def renew(office: Office, school: str, release: str | None, when: str, erase_hom
         with office.transaction() as session:
             ordered = field_orders.renew_school(
                 office.station, session, school, release, office.actor,
-                when=When(when), homes=homes,
+                when=When(when), homes=homes, tag=tag,
             )  # fmt: skip
             count = len(ordered)
         click.echo(f"{count} machines will be told when they next speak.", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from provisioner.cli import (
+    ask,
     batch,
     bundle,
     certificate,
@@ -52,5 +53,6 @@ cli.chapter("Run the workshop", station.serve, station.dashboard, batch.group,
             people.account, people.token)  # fmt: skip
 cli.chapter("Look after machines", machine.group, path.verify, path.hand_over,
             label.label, certificate.group, events.events)  # fmt: skip
-cli.chapter("Look after schools", renew.renew, bundle.group, rollout.group, contest.group)
+cli.chapter("Look after schools", renew.renew, ask.ask, bundle.group, rollout.group,
+            contest.group)  # fmt: skip
 cli.chapter("Try it without hardware", station.lab)

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -21,6 +21,7 @@ from provisioner.model.bundle import BUNDLE, FOLDER, RECEIPTS, Bundle, Receipt
 from provisioner.model.patch import PATCHES
 from provisioner.model.release import MANIFEST, Manifest
 from provisioner.model.signed import MAX_ENVELOPE_BYTES, PrivateKey, open_envelope
+from provisioner.model.site_bundle import FOLDER as SITES
 from provisioner.release.catalog import Catalog
 from provisioner.release.delta import patches_of
 from provisioner.release.manifest import file_digest
@@ -33,8 +34,10 @@ Report = Callable[[str, float], None]
 def export_bundle(
     bundle: Bundle, catalog: Catalog, key: PrivateKey, stick: Path,
     report: Report = lambda _step, _fraction: None,
+    sites: Sequence[Path] = (),
 ) -> Path:  # fmt: skip
-    """Write a bundle with its release and patches; its own file last. Returns its folder.
+    """Write a bundle with its release, patches and the machines' configurations; its own file
+    last. Returns its folder.
 
     What lies there already and is right stays. Raises NotFoundError when there is no such folder,
     ImageMismatchError when the stick does not keep what was written.
@@ -44,7 +47,7 @@ def export_bundle(
     folder = stick / FOLDER
     (folder / RECEIPTS).mkdir(parents=True, exist_ok=True)
     (folder / BUNDLE).unlink(missing_ok=True)
-    wanted = _wanted(bundle, catalog, key)
+    wanted = _wanted(bundle, catalog, key, sites)
     for number, (name, (origin, digest)) in enumerate(sorted(wanted.items())):
         report(f"Copying {name}", number / len(wanted))
         _put(origin, folder / name, digest)
@@ -52,7 +55,9 @@ def export_bundle(
     return folder
 
 
-def _wanted(bundle: Bundle, catalog: Catalog, key: PrivateKey) -> dict[str, tuple[Path, str]]:
+def _wanted(
+    bundle: Bundle, catalog: Catalog, key: PrivateKey, sites: Sequence[Path]
+) -> dict[str, tuple[Path, str]]:
     """What a bundle carries: where it is put, where it lies, and its SHA-256."""
     source = catalog.folder(bundle.release)
     manifest, _ = open_envelope((source / MANIFEST).read_bytes(), Manifest, trusted=key.public)
@@ -61,10 +66,13 @@ def _wanted(bundle: Bundle, catalog: Catalog, key: PrivateKey) -> dict[str, tupl
     wanted[f"{RELEASES}/{bundle.release}/{MANIFEST}"] = (source / MANIFEST, bundle.manifest_sha256)
     for path in _patches(catalog, bundle.release):
         wanted[f"{PATCHES}/{bundle.release}/{path.name}"] = (path, file_digest(path))
+    wanted |= {f"{SITES}/{path.name}": (path, file_digest(path)) for path in sites}
     return wanted
 
 
-def zipped(bundle: Bundle, catalog: Catalog, key: PrivateKey) -> Iterator[bytes]:
+def zipped(
+    bundle: Bundle, catalog: Catalog, key: PrivateKey, sites: Sequence[Path] = ()
+) -> Iterator[bytes]:
     """The same as a ZIP archive, to be unpacked onto a stick; made while it is sent.
 
     Raises ImageMismatchError when a file is not what the release says: what was sent by then has
@@ -73,7 +81,7 @@ def zipped(bundle: Bundle, catalog: Catalog, key: PrivateKey) -> Iterator[bytes]
     out = _Pipe()
     with ZipFile(out, "w", ZIP_STORED) as archive:
         archive.writestr(ZipInfo(f"{FOLDER}/{RECEIPTS}/"), b"")
-        for name, (origin, digest) in sorted(_wanted(bundle, catalog, key).items()):
+        for name, (origin, digest) in sorted(_wanted(bundle, catalog, key, sites).items()):
             yield from _into(archive, out, f"{FOLDER}/{name}", origin, digest)
         archive.writestr(ZipInfo(f"{FOLDER}/{BUNDLE}"), key.seal(bundle))
     yield out.take()

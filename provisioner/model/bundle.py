@@ -5,6 +5,7 @@ On the stick:
     classroom/bundle.dsse.json            what the school is to have, signed by the station
     classroom/releases/NAME@VERSION/…     the release, as the station would serve it
     classroom/patches/NAME@VERSION/…      patches to it, if there are any
+    classroom/sites/TAG.dsse.json         the school's configuration, closed for each machine
     classroom/receipts/TAG.dsse.json      what became of it on each machine, signed by that machine
 """
 

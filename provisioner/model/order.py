@@ -14,12 +14,19 @@ from pydantic import Field, StringConstraints
 
 from provisioner.model.base import Model, Sha256, ShortText
 from provisioner.model.erasure import WipeLevel, WipeMethod
+from provisioner.model.errand import ErrandWork
 from provisioner.model.hardware import DiskRef
 from provisioner.model.release import Minimum, ReleaseId
 from provisioner.model.renewal import HomesRule, When
 
 OrderId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 KeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+# What grub-mkpasswd-pbkdf2 writes: iterations, salt and digest, the last two in hexadecimal.
+LOADER_HASH = (
+    r"^(grub\.pbkdf2\.sha512\.[1-9][0-9]{3,6}\.([0-9A-F]{2}){16,128}\.([0-9A-F]{2}){64})?$"
+)
 
 
 class Profile(StrEnum):
@@ -67,6 +74,10 @@ class ImageWork(Model):
     asset_tag: ShortText
     authorized_key: Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\n]*$")]
     kernel_arguments: ShortText = ""
+    field_url: ShortText = Field("", description="where the station is reached from a school")
+    loader_password: Annotated[str, StringConstraints(pattern=LOADER_HASH)] = Field(
+        "", description="hash of what opens the loader's prompt; empty: nothing does"
+    )
 
 
 class RestartWork(Model):
@@ -89,7 +100,8 @@ class RenewWork(Model):
 
 
 Work = Annotated[
-    DiagnoseWork | WipeWork | ImageWork | RestartWork | RenewWork, Field(discriminator="verb")
+    DiagnoseWork | WipeWork | ImageWork | RestartWork | RenewWork | ErrandWork,
+    Field(discriminator="verb"),
 ]
 
 

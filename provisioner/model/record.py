@@ -13,6 +13,7 @@ from pydantic import Field
 
 from provisioner.model.base import Model, Sha256, ShortText, Text
 from provisioner.model.erasure import WipeLevel, WipeMethod
+from provisioner.model.errand import ErrandEvidence
 from provisioner.model.hardware import DiskRef
 from provisioner.model.order import KeyHex, OrderId
 from provisioner.model.read_back import ReadBack as ReadBack
@@ -153,7 +154,12 @@ class RestartEvidence(Model):
 
 
 MachineEvidence = Annotated[
-    DiagnoseEvidence | WipeEvidence | ImageEvidence | RestartEvidence | RenewEvidence,
+    DiagnoseEvidence
+    | WipeEvidence
+    | ImageEvidence
+    | RestartEvidence
+    | RenewEvidence
+    | ErrandEvidence,
     Field(discriminator="verb"),
 ]
 

@@ -14,6 +14,10 @@ The menu never changes while a machine is renewed. Which release starts stands i
 
 A release can be started when its `entry.cfg` is there, and that is written last. Should the disk
 lose `grubenv`, the second copy counts, and without either the releases that can be started.
+
+Whoever sits there may start what the menu shows and nothing else: to edit a start line, or for
+GRUB's own prompt, the password of this one machine is asked for (`loader_password`), which the
+station keeps. A disk that has lost it asks all the same, and takes none.
 """
 
 from __future__ import annotations
@@ -21,12 +25,15 @@ from __future__ import annotations
 import re
 
 from provisioner.errors import ConfigError
+from provisioner.model.order import LOADER_HASH
 from provisioner.model.release import INITRD, KERNEL
 from provisioner.release.bootenv import pack_env
 
 GRUB_CFG = "/EFI/debian/grub.cfg"
 GRUB_ENV = "/EFI/debian/grubenv"
 SECOND_ENV = "/EFI/debian/grubenv2"
+WORKSHOP_CFG = "/EFI/debian/workshop.cfg"  # who may change what is started, and how she proves it
+SUPERUSER = "workshop"
 ENTRY = "entry.cfg"
 GOOD, TRY, LEFT = "good", "try", "left"
 # With one start the first flicker of the line would end a renewal; with two, the third start is
@@ -36,9 +43,15 @@ PANIC_S = 20  # a kernel that has panicked starts the machine again
 TRIAL = "classroom.trial"
 # What GRUB's shell and the kernel take as a plain word
 _ARGUMENTS = re.compile(r"^[A-Za-z0-9_.,:=/@%+ -]*$")
+_PASSWORD = re.compile(LOADER_HASH)
 
 _MENU = f"""\
 # Written while this machine was imaged. Which release starts stands in grubenv.
+set superusers={SUPERUSER}
+export superusers
+if [ -f $prefix/workshop.cfg ]; then
+    source $prefix/workshop.cfg
+fi
 set timeout=1
 set default=0
 set good=
@@ -73,12 +86,12 @@ fi
 set fallback=
 if [ -n "$pick" ]; then
     set fallback=1
-    menuentry "$pick (new)" --id new "$pick" {{
+    menuentry "$pick (new)" --id new --unrestricted "$pick" {{
         set classroom_trial={TRIAL}=1
         source "/releases/$2/{ENTRY}"
     }}
 fi
-menuentry "$good" --id good "$good" {{
+menuentry "$good" --id good --unrestricted "$good" {{
     set classroom_trial=
     source "/releases/$2/{ENTRY}"
 }}
@@ -86,7 +99,7 @@ for found in /releases/*/{ENTRY}; do
     regexp --set=1:other '/releases/([^/]*)/{ENTRY}' "$found"
     if [ "$other" != "$good" -a "$other" != "$pick" ]; then
         set fallback="$fallback 1 2"
-        menuentry "$other" --id "$other" "$other" {{
+        menuentry "$other" --id "$other" --unrestricted "$other" {{
             set classroom_trial=
             source "/releases/$2/{ENTRY}"
         }}
@@ -139,10 +152,33 @@ def grub_entry(
     return f"linux {folder}/{KERNEL} {words}\ninitrd {folder}/{INITRD}\n"
 
 
+def workshop_cfg(loader_password: str) -> str:
+    """Whose password opens the loader, as GRUB reads it; without one nobody's does.
+
+    Raises ConfigError for what is not one hash.
+    """
+    if not _PASSWORD.fullmatch(loader_password):
+        raise ConfigError(
+            "The loader's password is no PBKDF2 hash of GRUB's form.",
+            "It is made by the station; image this machine again.",
+            field="loader_password",
+        )
+    words = f"password_pbkdf2 {SUPERUSER} {loader_password}\n" if loader_password else ""
+    return f"# The station keeps the password.\n{words}"
+
+
 def first_boot_files(
-    release: str, *, system_uuid: str, state_uuid: str, kernel_arguments: str = ""
+    release: str,
+    *,
+    system_uuid: str,
+    state_uuid: str,
+    kernel_arguments: str = "",
+    loader_password: str = "",
 ) -> dict[str, bytes]:
-    """All that a freshly imaged disk needs on its ESP to start `release`, by path."""
+    """All that a freshly imaged disk needs on its ESP to start `release`, by path.
+
+    `loader_password` is the hash of the password with which a start line may be changed.
+    """
     entry = grub_entry(
         release,
         system_uuid=system_uuid,
@@ -150,6 +186,7 @@ def first_boot_files(
         kernel_arguments=kernel_arguments,
     )
     return {
+        WORKSHOP_CFG: workshop_cfg(loader_password).encode(),
         GRUB_CFG: installed_grub_cfg().encode(),
         GRUB_ENV: pack_env({GOOD: release, TRY: "", LEFT: ""}),
         SECOND_ENV: pack_env({GOOD: release}),

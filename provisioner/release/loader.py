@@ -57,9 +57,9 @@ DISK_PREFIX_EFI = "/EFI/debian"
 NET_PREFIX = "/grub"  # …or on the server it came from, where the signed one looks as well
 COMMON = (
     "all_video", "boot", "cat", "configfile", "echo", "ext2", "fat", "gfxterm", "gzio", "halt",
-    "linux", "loadenv", "ls", "minicmd", "normal", "part_gpt", "part_msdos", "probe", "reboot",
-    "regexp", "search", "search_fs_uuid", "search_label", "serial", "sleep", "terminal", "test",
-    "true",
+    "linux", "loadenv", "ls", "minicmd", "normal", "part_gpt", "part_msdos", "password_pbkdf2",
+    "probe", "reboot", "regexp", "search", "search_fs_uuid", "search_label", "serial", "sleep",
+    "terminal", "test", "true",
 )  # fmt: skip
 ON_BIOS = ("biosdisk",)
 ON_EFI = ("chain", "efi_gop", "efi_uga")

@@ -25,6 +25,8 @@ def image_work(
     asset_tag: str,
     authorized_key: str,
     kernel_arguments: str,
+    loader_password: str = "",
+    field_url: str = "",
 ) -> ImageWork:
     return ImageWork(
         disk=target,
@@ -35,6 +37,8 @@ def image_work(
         asset_tag=asset_tag,
         authorized_key=authorized_key,
         kernel_arguments=kernel_arguments,
+        loader_password=loader_password,
+        field_url=field_url,
     )
 
 
@@ -94,6 +98,7 @@ def expected_parts(
         system_uuid=by_label["system"].filesystem_uuid,
         state_uuid=by_label["state"].filesystem_uuid,
         kernel_arguments=work.kernel_arguments,
+        loader_password=work.loader_password,
     )
     parts = {
         "disk:boot-sector": boot_sector(loader.boot_img, core_lba=start, disk_sectors=sectors),

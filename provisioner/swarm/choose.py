@@ -121,11 +121,13 @@ def own_wire(station_url: str, options: Sequence[SocketOption] = ()) -> IPv4Inte
 
 
 def first_wire(shown: str) -> IPv4Interface:
-    """The first network of neighbours in the output of `ip -json -4 address`."""
-    for link in json.loads(shown or "[]"):
-        for entry in link.get("addr_info", []):
-            if entry.get("scope") == "global" and entry.get("prefixlen", 32) <= 30:
-                return IPv4Interface(f"{entry['local']}/{entry['prefixlen']}")
+    """The first network of neighbours in the output of `ip -json -4 address`: one whose addresses
+    somebody gives out, or else one where machines take them (RFC 3927)."""
+    for scope in ("global", "link"):
+        for link in json.loads(shown or "[]"):
+            for entry in link.get("addr_info", []):
+                if entry.get("scope") == scope and entry.get("prefixlen", 32) <= 30:
+                    return IPv4Interface(f"{entry['local']}/{entry['prefixlen']}")
     raise ValueError("this machine is in no network")
 
 

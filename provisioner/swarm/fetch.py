@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Protocol
 
 import urllib3
-from urllib3.connection import HTTPConnection
 
 from provisioner.errors import (
     ImageMismatchError,
@@ -27,6 +26,8 @@ from provisioner.errors import (
     StationError,
     UnreachableError,
 )
+from provisioner.swarm.line import SocketOption as SocketOption
+from provisioner.swarm.line import open_pool, plain
 
 BLOCK = 1024 * 1024
 # What a power cut may cost: so much is written between two flushes to the disk.
@@ -41,7 +42,6 @@ GONE = frozenset({401, 403, 404, 405, 410})
 _CONTENT_RANGE = re.compile(r"^bytes (\d{1,18})-(\d{1,18})/(\d{1,18})$")
 
 Report = Callable[[int], None]  # bytes of the file that are here now
-SocketOption = tuple[int, int, bytes]
 Waiting = Callable[[UnreachableError, float], None]  # why, and seconds until the next try
 
 
@@ -121,14 +121,9 @@ class HttpCarrier:
     def __init__(
         self, base_url: str, waiting: Waiting = quiet, options: Sequence[SocketOption] = ()
     ) -> None:
-        self._base = base_url.rstrip("/") + "/"
+        self._base = plain(base_url).rstrip("/") + "/"
         self._waiting = waiting
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            retries=False,
-            timeout=TIMEOUT,
-            socket_options=[*HTTPConnection.default_socket_options, *options],
-        )
+        self._pool = open_pool(base_url, options, num_pools=1, timeout=TIMEOUT)
 
     def fetch(self, wanted: Wanted, into: Path, report: Report) -> Fetched:
         """Continue `into`.part, or begin it; check the digest; give it its name.

@@ -87,6 +87,7 @@ class Room:
     def __init__(self, wire: IPv4Interface, port: int, cookie: bytes) -> None:
         self._wire, self._port, self._cookie = wire, port, cookie
         self._files: dict[bytes, Connect] = {}
+        self._quiet: set[bytes] = set()
         self._known: dict[tuple[IPv4Address, int], float] = {}
         self._tried: dict[tuple[IPv4Address, int, bytes], float] = {}
         self._due: list[float] = []
@@ -100,8 +101,14 @@ class Room:
         for address, port in self._known:
             self._try(address, port, info_hash, now)
 
+    def listen(self, info_hash: bytes, connect: Connect) -> None:
+        """A file is wanted, and nobody is told."""
+        self._files[info_hash] = connect
+        self._quiet.add(info_hash)
+
     def drop(self, info_hash: bytes) -> None:
         """A file is shared no longer; if it comes again, everybody is tried anew."""
+        self._quiet.discard(info_hash)
         self._files.pop(info_hash, None)
         for key in [key for key in self._tried if key[2] == info_hash]:
             del self._tried[key]
@@ -109,13 +116,13 @@ class Room:
     def to_say(self, now: float) -> list[bytes]:
         """The datagrams that are due."""
         due = bool(self._due) and self._due[0] <= now
-        if not self._files or now - self._said < LEAST_BETWEEN_S:
+        hashes = [name for name in self._files if name not in self._quiet]
+        if not hashes or now - self._said < LEAST_BETWEEN_S:
             return []
         if not due and now - self._said < EVERY_S:
             return []
         self._due = [at for at in self._due if at > now]
         self._said = now
-        hashes = list(self._files)
         groups = [hashes[at : at + MAX_HASHES] for at in range(0, len(hashes), MAX_HASHES)]
         return [write_call(Call(self._port, tuple(some), self._cookie)) for some in groups]
 
@@ -192,6 +199,11 @@ class Neighbours:
         """Say from now on that this file is shared; `connect` is told who else has it."""
         with self._lock:
             self._room.add(info_hash, connect, time.monotonic())
+
+    def listen(self, info_hash: bytes, connect: Connect) -> None:
+        """Be told who has this file, without a word on the wire."""
+        with self._lock:
+            self._room.listen(info_hash, connect)
 
     def drop(self, info_hash: bytes) -> None:
         """Say it no longer."""

@@ -91,9 +91,10 @@ def bundle(visitor: TheVisitor, school: Word, form: OwnForm) -> Response:
         made = bundles.order(
             station, session, school, release, visitor.who.actor, when=_when(form), homes=homes
         )
+        kept = bundles.configurations(station, session, school)
     name = f"{school}-{made.number}.zip"
     sent = {"Content-Disposition": f'attachment; filename="{name}"', **PACKED, **HEADERS}
-    content = sticks.zipped(made, station.catalog, station.key)
+    content = sticks.zipped(made, station.catalog, station.key, kept)
     return StreamingResponse(content, media_type="application/zip", headers=sent)
 
 

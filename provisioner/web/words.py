@@ -15,7 +15,7 @@ from provisioner.model.record import CheckOutcome
 from provisioner.model.release import ReleaseKind
 from provisioner.web.catalogue import mark
 from provisioner.workshop.releases import Standing
-from provisioner.workshop.runs import RESTART
+from provisioner.workshop.runs import LOGS, RECONFIGURE, RESET_HOMES, RESTART
 
 
 class Stage(NamedTuple):
@@ -51,6 +51,9 @@ STAGES: dict[str, Stage] = {
     Verb.RENEW: Stage(mark("renew"), mark("Renewing")),
     Verb.RETIRE: Stage(mark("retire"), mark("Retiring")),
     RESTART: Stage(mark("restart"), mark("Restarting")),
+    RECONFIGURE: Stage(mark("set up anew"), mark("Setting up anew")),
+    RESET_HOMES: Stage(mark("empty homes"), mark("Emptying the users' folders")),
+    LOGS: Stage(mark("send log"), mark("Sending its log")),
 }
 
 RUN_STATES: dict[str, str] = {
@@ -248,6 +251,7 @@ EVENTS: dict[str, Happening] = {
     "memory-test": Happening(mark("memory test ordered"), mark("A long memory test was ordered")),
     "try-again": Happening(mark("told to try again"), mark("Told to try again")),
     "disk-chosen": Happening(mark("disk chosen"), mark("Disk chosen: {disk}")),
+    "errand-ordered": Happening(mark("errand ordered"), mark("Asked of it: {verb}")),
     "renewal-ordered": Happening(mark("renewal ordered"), mark("To be renewed: {release}")),
     "field-order-withdrawn": Happening(
         mark("order withdrawn"), mark("An order to this machine was withdrawn")

@@ -23,7 +23,7 @@ from provisioner.model.renewal import HomesRule, RenewEvidence, When
 from provisioner.stages.renew import judge_renewal, renew_work
 from provisioner.store.events import note
 from provisioner.store.tables import CounterRow, EventRow, MachineRow, RunRow
-from provisioner.workshop import path, runs
+from provisioner.workshop import path, runs, sites
 from provisioner.workshop.field_orders import machines_of
 from provisioner.workshop.station import Station
 
@@ -53,7 +53,8 @@ def export(
 ) -> Bundle:
     """Put a school's release on a stick, with a number higher than any before."""
     bundle = order(station, session, school, release, actor, when=when, homes=homes)
-    sticks.export_bundle(bundle, station.catalog, station.key, stick, report)
+    kept = configurations(station, session, school)
+    sticks.export_bundle(bundle, station.catalog, station.key, stick, report, kept)
     return bundle
 
 
@@ -79,6 +80,13 @@ def order(
     )  # fmt: skip
     note(session, "bundle-exported", actor=actor, bundle=bundle.model_dump(mode="json"))
     return bundle
+
+
+def configurations(station: Station, session: Session, school: str) -> list[Path]:
+    """What the school's machines shall be configured with, as signed files for the stick."""
+    return [sites.bundle_for(station, session, row.asset_tag)
+            for row in machines_of(session, school)
+            if row.asset_tag and sites.has_site(row)]  # fmt: skip
 
 
 def take_in(station: Station, session: Session, stick: Path, actor: str) -> list[Outcome]:

@@ -11,14 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import Field, TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provisioner.errors import ConfigError, NotFoundError, WrongStateError, nearest
+from provisioner.errors import (
+    ConfigError,
+    NotFoundError,
+    ProvisionerError,
+    WrongStateError,
+    nearest,
+)
 from provisioner.lifecycle import MAX_INTERRUPTIONS, Milestone, RunState, Verb, may_start
+from provisioner.model.errand import ErrandWork, ReconfigureWork
 from provisioner.model.health import Health
-from provisioner.model.order import RenewWork
+from provisioner.model.order import RenewWork, RestartWork
 from provisioner.model.release import ReleaseKind
 from provisioner.model.renewal import HomesRule, When
 from provisioner.stages.renew import renew_work
@@ -31,8 +40,11 @@ from provisioner.store.tables import (
     RunRow,
     now,
 )
-from provisioner.workshop import path, runs
+from provisioner.workshop import path, runs, sites
 from provisioner.workshop.station import Station
+
+FieldWork = Annotated[RenewWork | RestartWork | ErrandWork, Field(discriminator="verb")]
+_WORK: TypeAdapter[FieldWork] = TypeAdapter(FieldWork)
 
 
 class FieldState(StrEnum):
@@ -71,10 +83,11 @@ def renew_school(
     *,
     when: When = When.QUIET,
     homes: HomesRule = HomesRule.KEEP,
+    tag: str = "",
 ) -> list[MachineRow]:
-    """Order a renewal of every machine that the school has; those that have the release already
-    are left out. Raises NotFoundError for a school without machines, ConfigError for a release
-    that cannot be installed."""
+    """Order a renewal of every machine that the school has, or of one; those that have the release
+    already are left out. Raises NotFoundError for a school without machines, ConfigError for a
+    release that cannot be installed."""
     manifest, digest = path.read_manifest(station, station.catalog.get(release).id)
     if manifest.kind is not ReleaseKind.SYSTEM:
         raise ConfigError(f"{manifest.id} is a live environment and cannot be installed.")
@@ -83,9 +96,9 @@ def renew_school(
     for machine in machines_of(session, school):
         if not may_start(Verb.RENEW, Milestone(machine.milestone)):
             continue
-        if machine.release == manifest.id:
+        if machine.release == manifest.id or (tag and machine.asset_tag != tag.upper()):
             continue
-        _put(session, machine, work, actor)
+        put(session, machine, work, actor)
         ordered.append(machine)
     station.board.touch()
     return ordered
@@ -125,8 +138,16 @@ def next_order(station: Station, session: Session, machine: MachineRow, key: str
     if not waiting:
         return None
     order = waiting[0]
-    work = RenewWork.model_validate(order.work)
-    sealed = path.give(station, session, machine, key, Verb.RENEW, work)
+    work = _WORK.validate_python(order.work)
+    if isinstance(work, RenewWork | ReconfigureWork):
+        # What it shall be configured with is asked now: the order may have waited for weeks.
+        try:
+            revision = sites.revision_for(station, machine)
+        except ProvisionerError as error:
+            path.ask(session, machine, work.verb, error)
+            return None
+        work = work.model_copy(update={"configuration": revision})
+    sealed = path.give(station, session, machine, key, work.verb, work)
     order.state = FieldState.GIVEN
     order.run_id = session.scalar(select(RunRow.id).where(RunRow.sealed_order == sealed))
     return sealed
@@ -244,22 +265,28 @@ def _standing(
     )
 
 
-def _put(session: Session, machine: MachineRow, work: RenewWork, actor: str) -> None:
+def put(session: Session, machine: MachineRow, work: FieldWork, actor: str) -> None:
+    """Keep an order until the machine asks; it takes the place of one of its kind that waits."""
     for row in _waiting(session, machine):
-        row.state = FieldState.WITHDRAWN
-    machine.needs_hand = None if _was_renewing(session, machine) else machine.needs_hand
+        if row.work.get("verb") == work.verb:
+            row.state = FieldState.WITHDRAWN
+    machine.needs_hand = None if _failed(session, machine, work.verb) else machine.needs_hand
     session.add(
         FieldOrderRow(
             machine_id=machine.id, work=work.model_dump(mode="json"), actor=actor,
             state=FieldState.WAITING,
         )
     )  # fmt: skip
-    note(session, "renewal-ordered", actor=actor, machine=machine, release=work.release)
+    if isinstance(work, RenewWork):
+        note(session, "renewal-ordered", actor=actor, machine=machine, release=work.release)
+    else:
+        note(session, "errand-ordered", actor=actor, machine=machine, verb=work.verb)
 
 
-def _was_renewing(session: Session, machine: MachineRow) -> bool:
-    """Whether what a person is asked for is a renewal that failed: a new order answers that."""
-    last = runs.latest(session, machine, Verb.RENEW)
+def _failed(session: Session, machine: MachineRow, verb: str) -> bool:
+    """Whether what a person is asked for is an order of this kind that failed: a new one answers
+    that."""
+    last = runs.latest(session, machine, verb)
     return last is not None and last.state == RunState.FAILED
 
 

@@ -14,12 +14,10 @@ from typing import Any
 from provisioner.checks.catalog import expected_checks
 from provisioner.checks.promises import promises_for
 from provisioner.errors import WrongStateError
-from provisioner.fleet.inventory import StationFacts
 from provisioner.fleet.school import find_school, load_school
 from provisioner.fleet.vault import open_vault
 from provisioner.lifecycle import Verb
 from provisioner.model.school import School, SeatedMachine
-from provisioner.settings import Settings
 from provisioner.stages.ansible import known_hosts_text
 from provisioner.stages.configure import (
     Workplace,
@@ -29,6 +27,7 @@ from provisioner.stages.configure import (
 )
 from provisioner.stages.verify import judge_verify, verify_machine
 from provisioner.store.tables import MachineRow
+from provisioner.workshop.facts import station_facts
 from provisioner.workshop.station import Station
 
 # Generous: an old PC on a slow disk, or a virtual one under emulation (seconds).
@@ -78,9 +77,7 @@ def _configure(station: Station, visit: Visit, report: Callable[[str, float], No
     evidence = configure_machine(
         visit.school,
         visit.machine,
-        workplace=Workplace(
-            settings.playbooks_dir, station.ssh_key_path, _facts(settings, station)
-        ),
+        workplace=Workplace(settings.playbooks_dir, station.ssh_key_path, station_facts(station)),
         vault=vault,
         known_hosts=visit.known_hosts,
         folder=visit.folder,
@@ -93,7 +90,7 @@ def _configure(station: Station, visit: Visit, report: Callable[[str, float], No
 
 
 def _verify(station: Station, visit: Visit) -> Outcome:
-    facts = _facts(station.settings, station)
+    facts = station_facts(station)
     promises = promises_for(
         visit.school,
         visit.machine.seat,
@@ -143,13 +140,6 @@ def _visit(station: Station, machine_id: int, verb: Verb) -> Visit:
 def _pin_host_keys(visit: Visit) -> None:
     visit.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     visit.known_hosts.write_text(known_hosts_text(visit.machine, visit.host_keys))
-
-
-def _facts(settings: Settings, station: Station) -> StationFacts:
-    """What machines learn about this station; its time server only if it has one."""
-    host = station.url.removeprefix("http://").partition(":")[0]
-    servers = (host,) if settings.serve_time and host else ()
-    return StationFacts(time_servers=servers, name="classroom-provisioner")
 
 
 def _reporter(station: Station, machine_id: int) -> Callable[[str, float], None]:

@@ -32,6 +32,7 @@ from provisioner.lifecycle import (
     next_stage,
 )
 from provisioner.model.batch import Policy
+from provisioner.model.errand import ErrandEvidence, ErrandWork
 from provisioner.model.hardware import DiskRef, Hardware
 from provisioner.model.order import (
     DiagnoseWork,
@@ -52,14 +53,18 @@ from provisioner.model.record import (
 from provisioner.model.release import LOADER_BOOT_IMG, LOADER_CORE_IMG, MANIFEST, Manifest
 from provisioner.model.renewal import RenewEvidence
 from provisioner.model.signed import open_envelope
+from provisioner.settings import Settings
 from provisioner.stages.choose_disk import MB, choose_disk, describe
 from provisioner.stages.diagnose import diagnose_work, judge_diagnosis
+from provisioner.stages.errands import judge_errand
 from provisioner.stages.image import BiosLoader, image_work, judge_image
 from provisioner.stages.renew import judge_renewal
 from provisioner.stages.wipe import judge_wipe, wipe_work
 from provisioner.store.events import note
 from provisioner.store.tables import EventRow, MachineRow, RunRow
-from provisioner.workshop import runs
+from provisioner.swarm.line import pinned
+from provisioner.tls import field_certificate
+from provisioner.workshop import loader_password, runs
 from provisioner.workshop.enrolment import enrol
 from provisioner.workshop.station import Station
 
@@ -70,7 +75,7 @@ MAX_LIVE_STARTS = 3
 # What a machine says of work that was cut short; all else is a failure.
 INTERRUPTIONS = frozenset({UnreachableError.__name__, "interrupted", "RenewalInterruptedError"})
 
-AnyWork = DiagnoseWork | WipeWork | ImageWork | RestartWork | RenewWork
+AnyWork = DiagnoseWork | WipeWork | ImageWork | RestartWork | RenewWork | ErrandWork
 
 
 def next_order(station: Station, session: Session, machine: MachineRow, key: str) -> str | None:
@@ -92,7 +97,7 @@ def next_order(station: Station, session: Session, machine: MachineRow, key: str
     try:
         work = _work(station, session, machine, stage.verb)
     except ProvisionerError as error:
-        _ask(session, machine, stage.verb, error)
+        ask(session, machine, stage.verb, error)
         return None
     return give(station, session, machine, key, stage.verb, work)
 
@@ -162,7 +167,18 @@ def _work(station: Station, session: Session, machine: MachineRow, verb: Verb) -
         asset_tag=machine.asset_tag,
         authorized_key=station.ssh_public_key,
         kernel_arguments=station.settings.kernel_arguments,
+        loader_password=loader_password.hashed(
+            loader_password.password_of(station.settings.state_dir, machine.asset_tag)
+        ),
+        field_url=field_address(station.settings),
     )
+
+
+def field_address(settings: Settings) -> str:
+    """Where machines in schools speak to this station, with the certificate that it shows."""
+    if not settings.field_url:
+        return ""
+    return pinned(settings.field_url, field_certificate(settings).fingerprint)
 
 
 def sleeps_first(session: Session, machine: MachineRow) -> bool:
@@ -191,7 +207,8 @@ def read_manifest(station: Station, release: str) -> tuple[Manifest, str]:
     return manifest, hashlib.sha256(raw).hexdigest()
 
 
-def _ask(session: Session, machine: MachineRow, verb: Verb, error: ProvisionerError) -> None:
+def ask(session: Session, machine: MachineRow, verb: str, error: ProvisionerError) -> None:
+    """Nothing is ordered until a person has seen to it."""
     kind = "ask" if isinstance(error, DiskChoiceError) else type(error).__name__
     problem = Problem(kind=kind, message=error.message, hint=error.hint)
     machine.needs_hand = problem.model_dump()
@@ -255,6 +272,8 @@ def _reasons(station: Station, work: AnyWork, record: Record) -> list[str]:
         return judge_renewal(evidence, work, manifest)
     if isinstance(work, RestartWork) and isinstance(evidence, RestartEvidence):
         return []
+    if isinstance(work, ErrandWork) and isinstance(evidence, ErrandEvidence):
+        return judge_errand(work, evidence)
     return [f"The machine sent no evidence of “{work.verb}”."]
 
 

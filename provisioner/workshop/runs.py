@@ -25,7 +25,9 @@ from provisioner.model.record import Problem
 from provisioner.store.events import note
 from provisioner.store.tables import MachineRow, RunRow, now
 
-RESTART = "restart"  # an errand between stages, not a stage
+# Errands between stages, not stages
+RESTART, RECONFIGURE, RESET_HOMES, LOGS = "restart", "reconfigure", "reset-homes", "logs"
+ERRANDS = (RESTART, RECONFIGURE, RESET_HOMES, LOGS)
 
 
 def open_run(session: Session, machine: MachineRow, verb: str) -> RunRow:

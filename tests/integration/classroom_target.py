@@ -27,6 +27,8 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "python3", "sudo",
     "locales", "console-setup", "keyboard-configuration", "kbd", "tzdata", "systemd-timesyncd",
     "iproute2", "e2fsprogs", "openssl",
+    # with which a machine configures itself
+    "ansible-core", "python3-pydantic", "python3-cryptography", "python3-urllib3",
     # what only some schools ask for; a desktop is too much, and stands in as files
     "cups", "cups-client", "cups-filters", "iwd", "kiwix-tools", "libqca-qt6-plugins", "polkitd",
     "pkexec", "systemd-resolved", "veyon-service", "veyon-plugins",

@@ -12,12 +12,15 @@ from provisioner.release.bootenv import SIZE, pack_env, parse_env
 from provisioner.release.grubcfg import (
     GRUB_ENV,
     SECOND_ENV,
+    WORKSHOP_CFG,
     entry_path,
     first_boot_files,
     grub_entry,
     kernel_folder,
+    workshop_cfg,
 )
 from provisioner.run import run
+from provisioner.workshop import loader_password
 from tests import real_grub
 
 pytestmark = [
@@ -144,3 +147,34 @@ def test_a_good_release_that_lost_its_kernel_is_not_the_end(esp: Esp) -> None:
     esp.release(NEW, entry=True)
     esp.remove(f"{kernel_folder(OLD)}/{KERNEL}")
     assert esp.start() == (NEW, False)
+
+
+MENU, USER, PASSWORD = "commands before booting", "Enter username:", "Enter password:"
+
+
+@pytest.mark.parametrize("key", ["c", "e"])
+def test_a_pupil_gets_neither_a_prompt_nor_the_start_line(esp: Esp, key: str) -> None:
+    hashed = loader_password.hashed("right4room", b"salt" * 8)
+    esp.put(WORKSHOP_CFG, workshop_cfg(hashed).encode())
+    typed = ((MENU, key), (USER, "workshop\r"), (PASSWORD, "wrong4room\r"))
+    said = real_grub.sit_down(esp.image, esp.folder / "grub", *typed, wanted=MENU)
+    assert "grub>" not in said and "linux /releases" not in said
+    assert esp.start() == (OLD, False)
+
+
+def test_a_technician_gets_the_prompt_with_the_machines_password(esp: Esp, tmp_path: Path) -> None:
+    password = loader_password.password_of(tmp_path, "PC-0001")
+    esp.put(WORKSHOP_CFG, workshop_cfg(loader_password.hashed(password)).encode())
+    typed = ((MENU, "c"), (USER, "workshop\r"), (PASSWORD, f"{password}\r"))
+    said = real_grub.sit_down(esp.image, esp.folder / "grub", *typed, wanted="grub>")
+    assert said.rstrip().endswith("grub>")
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_disk_that_lost_the_password_lets_nobody_in(esp: Esp, lost: bool) -> None:
+    if lost:
+        esp.remove(WORKSHOP_CFG)
+    typed = ((MENU, "c"), (USER, "workshop\r"), (PASSWORD, "\r"))
+    said = real_grub.sit_down(esp.image, esp.folder / "grub", *typed, wanted=MENU)
+    assert "grub>" not in said
+    assert esp.start() == (OLD, False)

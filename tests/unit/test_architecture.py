@@ -57,7 +57,7 @@ HOMES = {
     "yaml": {"yaml_file"},
     "dbos": {"jobs"},
     "pyfastcdc": {"release.chunking", "release.patch"},
-    "ctypes": {"swarm.zstd"},
+    "ctypes": {"swarm.zstd", "fleet.site_files"},
     "click": {"cli"},
     "fastjsonschema": {"entry.sb3"},
     "cairosvg": {"contest.stage"},

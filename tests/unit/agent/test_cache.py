@@ -162,6 +162,15 @@ def test_a_room_without_a_way_to_the_station_is_still_a_room() -> None:
         first_wire("[]")
 
 
+def test_a_room_where_nobody_gives_out_addresses_is_a_wire_too() -> None:
+    own = '{"local": "169.254.7.9", "prefixlen": 16, "scope": "link"}'
+    given = '{"local": "192.168.1.7", "prefixlen": 24, "scope": "global"}'
+    loopback = '{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}'
+    room = f'[{{"addr_info": [{loopback}]}}, {{"addr_info": [{own}]}}]'
+    assert first_wire(room) == IPv4Interface("169.254.7.9/16")
+    assert first_wire(f'[{{"addr_info": [{own}, {given}]}}]') == IPv4Interface("192.168.1.7/24")
+
+
 def test_the_defaults_in_the_documents_are_the_defaults() -> None:
     text = (Path(__file__).parents[3] / "docs/delta.md").read_text()
     block = text.split("```json\n")[1].split("```")[0]

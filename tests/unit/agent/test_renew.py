@@ -254,6 +254,40 @@ def test_a_system_that_lost_its_power_twice_is_tried_again(machine: Machine) -> 
         machine.go()
 
 
+def test_what_a_refused_system_left_on_the_disk_is_removed(machine: Machine) -> None:
+    machine.checks = (Check(id="room", passed=False),)
+    machine.go()
+    junk = machine.state / "overlays" / NEW / "upper/var/junk"
+    machine.start()
+    machine._put(junk, b"all of the disk")
+    machine.go()
+    assert junk.exists()  # it runs from there
+    machine.start()
+    with pytest.raises(ProofMissingError):
+        machine.go()
+    assert not junk.exists()
+    assert (machine.state / "overlays" / OLD / "upper/etc/hostname").exists()
+
+
+def test_a_full_disk_can_still_say_so(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = machine.state / "agent/room"
+
+    def full(path: Path, text: str) -> None:
+        if room.exists():
+            raise OSError(28, "No space left on device")
+        path.write_text(text)
+
+    machine.configure = disk_full
+    machine.go()
+    machine.start()
+    assert room.stat().st_size > 0
+    monkeypatch.setattr("provisioner.agent.renew.write_whole", full)
+    assert machine.go() is None
+    journal = read_journal(machine.state)
+    assert journal
+    assert journal.phase is Phase.FAILED
+
+
 @pytest.mark.parametrize("where", ["write", "fill", "wait", "loader"])
 def test_power_is_lost_in_the_old_system(machine: Machine, where: str) -> None:
     machine.cut_at = where

@@ -50,8 +50,8 @@ def test_help_reads_like_the_job() -> None:
     names = re.findall(r"^  ([a-z][\w-]*)  ", text, re.MULTILINE)
     assert names == ["doctor", "settings", "completion", "image", "school", "app", "pack", "serve",
                      "dashboard", "batch", "account", "token", "machine", "verify", "hand-over",
-                     "label", "certificate", "events", "renew", "bundle", "rollout", "contest",
-                     "lab"]  # fmt: skip
+                     "label", "certificate", "events", "renew", "ask", "bundle", "rollout",
+                     "contest", "lab"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", list(commands(cli)), ids=" ".join)

@@ -18,7 +18,7 @@ from provisioner.store.tables import now
 from provisioner.web import words
 from provisioner.web.catalogue import FOLDER, catalogue, read_po
 from provisioner.web.speech import Speech, choose_language
-from provisioner.workshop.runs import RESTART
+from provisioner.workshop.runs import ERRANDS
 from provisioner.workshop.screens import TITLES
 from tests.unit.web import extract
 
@@ -53,7 +53,7 @@ def test_the_extraction_sees_templates_code_and_machines() -> None:
 
 
 def test_every_stage_state_and_rule_has_words() -> None:
-    assert set(words.STAGES) == {*Verb, RESTART}
+    assert set(words.STAGES) == {*Verb, *ERRANDS}
     assert set(words.RUN_STATES) == set(RunState)
     assert set(words.CHECK_OUTCOMES) == set(CheckOutcome)
     assert set(words.DISK_RULES) == set(DiskRule)

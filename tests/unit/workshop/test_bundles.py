@@ -21,7 +21,7 @@ from provisioner.model.signed import PrivateKey, open_envelope
 from provisioner.release.manifest import list_files, write_manifest
 from provisioner.stages.renew import REQUIRED_CHECKS
 from provisioner.store.tables import MachineRow
-from provisioner.workshop import bundles
+from provisioner.workshop import bundles, sites
 from provisioner.workshop.bundles import Outcome
 from tests.factories import SCHOOL, add_machine, make_manifest, make_station, open_batch
 
@@ -78,7 +78,8 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    monkeypatch.setattr(sites, "has_site", lambda _machine: False)
     made = Office(tmp_path)
     yield made
     made.station.database.close()
