@@ -14,7 +14,8 @@ LIVE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages test-packages bench-packages lab image image-test check types unit \
-	test trouble integration web vm faults powercuts rollouts contest bench samples format clean
+	test trouble integration web vm faults renewal powercuts rollouts contest bench samples format \
+	clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +70,9 @@ trouble: setup test-packages bench-packages ## the long tests: `make lab`, as a 
 
 faults: setup test-packages ## break everything on purpose; a success that is none fails (RESULTS=file)
 	RESULTS=$(RESULTS) $(PY) -m pytest tests/vm/faults
+
+renewal: setup test-packages ## a classroom renews itself, in virtual PCs (RESULTS=renewal.json)
+	RESULTS=$(RESULTS) $(PY) -m pytest --durations=10 tests/vm/test_renewal.py
 
 powercuts: setup test-packages ## cut an imaging's and a renewal's power (RESULTS=file POINTS=1000)
 	$(PY) -W ignore -m tests.powercuts --points $(POINTS) $(if $(LIVE),--live $(LIVE)) \
