@@ -149,7 +149,7 @@ def test_a_good_release_that_lost_its_kernel_is_not_the_end(esp: Esp) -> None:
     assert esp.start() == (NEW, False)
 
 
-MENU, USER, PASSWORD = "commands before booting", "Enter username:", "Enter password:"
+MENU, USER, PASSWORD = "for a command-line.", "Enter username:", "Enter password:"
 
 
 @pytest.mark.parametrize("key", ["c", "e"])
@@ -158,6 +158,7 @@ def test_a_pupil_gets_neither_a_prompt_nor_the_start_line(esp: Esp, key: str) ->
     esp.put(WORKSHOP_CFG, workshop_cfg(hashed).encode())
     typed = ((MENU, key), (USER, "workshop\r"), (PASSWORD, "wrong4room\r"))
     said = real_grub.sit_down(esp.image, esp.folder / "grub", *typed, wanted=MENU)
+    assert PASSWORD in said  # it was asked for
     assert "grub>" not in said and "linux /releases" not in said
     assert esp.start() == (OLD, False)
 
@@ -176,5 +177,6 @@ def test_a_disk_that_lost_the_password_lets_nobody_in(esp: Esp, lost: bool) -> N
         esp.remove(WORKSHOP_CFG)
     typed = ((MENU, "c"), (USER, "workshop\r"), (PASSWORD, "\r"))
     said = real_grub.sit_down(esp.image, esp.folder / "grub", *typed, wanted=MENU)
+    assert PASSWORD in said
     assert "grub>" not in said
     assert esp.start() == (OLD, False)
