@@ -40,9 +40,10 @@ PAGE = urllib3.Timeout(connect=2.0, read=10.0)
 
 
 class ContestHands:
-    """`store` is where layers lie, `root` the system that runs."""
+    """`station` is where the machine speaks to now, `store` where layers lie, `root` the system
+    that runs."""
 
-    def __init__(self, station: Station, store: Path = STATE / "contest",
+    def __init__(self, station: Callable[[], Station], store: Path = STATE / "contest",
                  root: Path = Path("/"), work: Path = CLASSROOM / "contest",
                  boxes: Path = STATE / "hand-in") -> None:  # fmt: skip
         self._station, self._store, self._root, self._work = station, store, root, work
@@ -51,9 +52,9 @@ class ContestHands:
     def bring(self, goal: Goal, least: int) -> int:
         folder = self._store / goal.contest
         folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-        manifest = have_layer(folder, goal.release, self._station.key)
+        manifest = have_layer(folder, goal.release, self._station().key)
         if manifest is None:
-            manifest = fetch_layer(folder, goal.release, self._station, least)
+            manifest = fetch_layer(folder, goal.release, self._station(), least)
         self._take_out(folder, folder / goal.release / image_of(manifest))
         return manifest.number
 
@@ -120,7 +121,7 @@ class ContestHands:
 
     def _any_layer(self, goal: Goal) -> Manifest | None:
         found = sorted((self._store / goal.contest).glob(f"{goal.contest}@*"))
-        layers = (have_layer(path.parent, path.name, self._station.key) for path in found)
+        layers = (have_layer(path.parent, path.name, self._station().key) for path in found)
         return next((one for one in layers if one), None)
 
     @contextlib.contextmanager
@@ -167,7 +168,7 @@ class ContestHands:
     def _inventory(self, goal: Goal, place: ContestPlace) -> dict[str, object]:
         folder = self._store / goal.contest
         card = self.card(goal)
-        manifest = have_layer(folder, goal.release, self._station.key)
+        manifest = have_layer(folder, goal.release, self._station().key)
         image = image_of(manifest) if manifest else "contest.raw"
         digest = manifest.file(image).sha256 if manifest else ""
         station = self._station.url.partition("://")[2].partition(":")[0].rstrip("/")

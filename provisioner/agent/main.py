@@ -254,7 +254,9 @@ def build(home: Home, root: Path = Path("/"), stick: Callable[[], str] = lambda:
 
 
 def _contests(home: Home, options: Sequence[SocketOption]) -> Contests:
-    station = Station(home.station_url, home.station_key, not_for_long, options)
+    def station() -> Station:
+        return Station(home.line.url, home.station_key, not_for_long, options)
+
     assert home.memory is not None
     return Contests(home.memory / STATE_FILE, ContestHands(station), read_clock,
                     wish_in(CLASSROOM / WISHES))  # fmt: skip
