@@ -79,7 +79,7 @@ class ContestHands:
         shutil.copytree(folder / "play", aside)
         inventory = self._work / "inventory.json"
         inventory.write_text(json.dumps(self._inventory(goal, place)))
-        play_here(aside / "contest.yml", inventory, self._work)
+        play_here(aside / "contest.yml", inventory, self._work, "The contest")
         if goal.state == "on":
             _keep_only(folder, goal.release)
 

@@ -6,6 +6,7 @@ alone, says whether the work was done. Everything that Ansible writes for itself
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -14,13 +15,22 @@ from provisioner.agent.text import clean
 from provisioner.errors import ProofMissingError
 from provisioner.run import run
 
+log = logging.getLogger(__name__)
+
 RUN_S = 3600.0
+TAIL = 1500  # characters of what Ansible said last, for this machine's own journal
 _RECAP = re.compile(r"^\S+\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
-_FAILED = re.compile(r"^TASK \[(.*?)\] \*+\n(?:(?!TASK \[).*\n)*?(?:fatal|failed): (.*)$", re.M)
+_FAILED = re.compile(
+    r"^(?:TASK|RUNNING HANDLER) \[(.*?)\] \*+\n"
+    r"(?:(?!TASK \[|RUNNING HANDLER \[).*\n)*?(?:fatal|failed): ", re.M
+)
 
 
-def play_here(playbook: Path, inventory: Path, work: Path) -> int:
-    """Play; how many tasks changed something. Raises ProofMissingError unless all of it is met."""
+def play_here(playbook: Path, inventory: Path, work: Path, what: str) -> int:
+    """Play; how many tasks changed something. Raises ProofMissingError unless all of it is met.
+
+    `what` says in the error what could not be applied, as “The school's configuration”.
+    """
     if shutil.which("ansible-playbook") is None:
         raise ProofMissingError("This system has no Ansible, so it cannot change itself.",
                                 "Build the release with the package ansible-core.")  # fmt: skip
@@ -36,7 +46,9 @@ def play_here(playbook: Path, inventory: Path, work: Path) -> int:
     shutil.rmtree(home, ignore_errors=True)
     changed = changed_of(done.stdout)
     if done.code != 0 or changed is None:
-        raise ProofMissingError(why_not(done.stdout) or clean(done.stderr[-300:]),
+        log.error("Ansible: %s", done.stdout[-TAIL:])
+        why = why_not(done.stdout) or f"{clean(done.stderr[-300:])}."
+        raise ProofMissingError(f"{what} could not be applied on this machine: {why}",
                                 "Look at the log of its agent.")  # fmt: skip
     return changed
 
@@ -51,6 +63,6 @@ def changed_of(said: str) -> int | None:
 
 
 def why_not(said: str) -> str:
-    """The first task that failed, and what it said; nothing when none did."""
+    """The first task that failed; nothing when none did. What it said may hold a secret."""
     found = _FAILED.search(said)
-    return f"“{clean(found[1])}” failed: {clean(found[2][:300], 300)}"[:200] if found else ""
+    return f"“{clean(found[1])}” failed." if found else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.agent import site_apply, site_keep
+from provisioner.agent import local_play, site_apply, site_keep
 from provisioner.agent.shelf import Shelf
 from provisioner.agent.surroundings import Home
 from provisioner.errors import ProofMissingError, UntrustedError
@@ -92,7 +92,7 @@ class Ansible:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *said: Finished) -> None:
         self.said, self.seen = list(said), list[bool]()
-        monkeypatch.setattr(site_apply, "run", self.run)
+        monkeypatch.setattr(local_play, "run", self.run)
         monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
 
     def run(self, words: list[object], **_: object) -> Finished:
