@@ -47,6 +47,10 @@ class CommandError(ProvisionerError):
     """An external command failed, timed out or is not installed."""
 
 
+class TooSlowError(CommandError):
+    """An external command did not end in time; says nothing about what it was given."""
+
+
 class UntrustedError(ProvisionerError):
     """A signature, key, counter or order does not hold; nothing was done."""
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.errors import CommandError
+from provisioner.errors import CommandError, TooSlowError
 
 STDERR_TAIL_LINES = 12
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024  # of standard output, and of standard error
@@ -151,8 +151,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             child.wait(GRACE_S)
 
 
-def _too_long(words: Sequence[str], timeout_s: float) -> CommandError:
-    return CommandError(
+def _too_long(words: Sequence[str], timeout_s: float) -> TooSlowError:
+    return TooSlowError(
         f"“{shlex.join(words)}” did not end within {timeout_s:g} s.",
         "The device or the network may hang; look at the log and try again.",
     )

@@ -15,7 +15,7 @@ from provisioner.contest.judging import Entry
 from provisioner.contest.stage import thumbnail
 from provisioner.documents.pdf import make_pdf
 from provisioner.documents.tables import csv_table
-from provisioner.errors import NotFoundError, ProofMissingError
+from provisioner.errors import NotFoundError, ProofMissingError, TooSlowError
 from provisioner.model.contest import ContestSettings
 from provisioner.store.entry_tables import EntryRow
 from provisioner.store.events import note
@@ -85,10 +85,13 @@ def ensure_thumbnail(state: Path, contest: str, sha256: str) -> Path | None:
         return picture
     if failed.exists() or not (folder / "entries" / f"{sha256}.sb3").is_file():
         return None
-    if thumbnail(folder / "entries" / f"{sha256}.sb3", picture):
-        return picture
-    failed.touch()
-    return None
+    try:
+        drawn = thumbnail(folder / "entries" / f"{sha256}.sb3", picture)
+    except TooSlowError:
+        return None  # on a busy day; it is tried again
+    if not drawn:
+        failed.touch()
+    return picture if drawn else None
 
 
 def judges_sheet(entries: Sequence[Entry], contest: str, settings: ContestSettings,

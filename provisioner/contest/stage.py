@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from provisioner.entry import sb3
 from provisioner.entry.refusal import EntryRefusedError
 from provisioner.entry.sb3 import asset_name
-from provisioner.errors import ProvisionerError
+from provisioner.errors import ProvisionerError, TooSlowError
 from provisioner.run import run
 
 STAGE = (480, 360)
@@ -32,6 +32,7 @@ DRAW_S = 60.0
 def thumbnail(entry: Path, out: Path) -> bool:
     """Draw the stage of an entry into the PNG `out`; False when it cannot be drawn.
 
+    Raises TooSlowError when this computer had no time for it: another time it may.
     The file is opened again afterwards: what is not a PNG of the right size is taken away.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +42,9 @@ def thumbnail(entry: Path, out: Path) -> bool:
         with Image.open(out) as picture:
             picture.verify()
             good = picture.format == "PNG" and picture.size == STAGE
+    except TooSlowError:
+        out.unlink(missing_ok=True)
+        raise
     except (ProvisionerError, OSError, SyntaxError, ValueError):
         good = False
     if not good:

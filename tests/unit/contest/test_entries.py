@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from provisioner.contest import judging, results
+from provisioner.contest import judging, results, stage
 from provisioner.contest.folder import Contest
 from provisioner.contest.intake import Intake, entries_folder
 from provisioner.contest.stage import draw_stage
@@ -164,12 +165,23 @@ def test_the_zip_and_its_table(station: Station, contest: Contest, hand_in: Hand
     assert rows[0]["file"] == f"primary/{code}.sb3"
 
 
+def test_a_busy_computer_draws_the_stage_another_time(
+    station: Station, hand_in: HandIn, game: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_in(game)
+    state, sha256 = station.settings.state_dir, hashlib.sha256(game).hexdigest()
+    with monkeypatch.context() as busy:
+        busy.setattr(stage, "DRAW_S", 0.01)
+        assert results.ensure_thumbnail(state, NAME, sha256) is None
+    assert results.ensure_thumbnail(state, NAME, sha256) is not None
+
+
 def test_the_stage_is_drawn(game: bytes) -> None:
     """The factory's red ball at (-20, 30), 80 %, on its pale green backdrop."""
-    stage = draw_stage(game)
-    assert stage.getpixel((5, 5)) == (0xDF, 0xF3, 0xE4)
-    assert stage.getpixel((240 - 20, 180 - 30)) == (0xE4, 0x57, 0x2E)
-    assert stage.getpixel((240 + 20, 180 + 30)) == (0xDF, 0xF3, 0xE4)
+    drawn = draw_stage(game)
+    assert drawn.getpixel((5, 5)) == (0xDF, 0xF3, 0xE4)
+    assert drawn.getpixel((240 - 20, 180 - 30)) == (0xE4, 0x57, 0x2E)
+    assert drawn.getpixel((240 + 20, 180 + 30)) == (0xDF, 0xF3, 0xE4)
 
 
 def test_pictures_fetch_nothing_and_may_be_broken(game: bytes) -> None:
