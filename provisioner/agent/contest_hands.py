@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import urllib3
 from pydantic import ValidationError
@@ -171,7 +172,7 @@ class ContestHands:
         manifest = have_layer(folder, goal.release, self._station().key)
         image = image_of(manifest) if manifest else "contest.raw"
         digest = manifest.file(image).sha256 if manifest else ""
-        station = self._station.url.partition("://")[2].partition(":")[0].rstrip("/")
+        station = urlsplit(self._station().url).hostname or ""
         values: dict[str, object] = {
             "contest_state": goal.state,
             "contest_layer": "",

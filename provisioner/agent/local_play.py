@@ -22,7 +22,8 @@ TAIL = 1500  # characters of what Ansible said last, for this machine's own jour
 _RECAP = re.compile(r"^\S+\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
 _FAILED = re.compile(
     r"^(?:TASK|RUNNING HANDLER) \[(.*?)\] \*+\n"
-    r"(?:(?!TASK \[|RUNNING HANDLER \[).*\n)*?(?:fatal|failed): ", re.M
+    r"(?:(?!TASK \[|RUNNING HANDLER \[).*\n)*?(?:fatal|failed): ",
+    re.M,
 )
 
 

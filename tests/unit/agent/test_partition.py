@@ -149,7 +149,10 @@ def test_clearing_that_does_nothing_is_found(
         partition.clear(target, [(0, MIB)])
 
 
-@pytest.mark.parametrize("start", [b"", bytes(4096), os.urandom(4096), b"\xff" * 4096])
+@pytest.mark.parametrize(
+    "start", [b"", bytes(4096), os.urandom(4096), b"\xff" * 4096],
+    ids=["nothing", "zeros", "chance", "ones"],
+)  # fmt: skip
 def test_noise_is_no_file_system(start: bytes) -> None:
     assert parse_file_system(start) is None
     assert parse_gpt(start, 512) is None

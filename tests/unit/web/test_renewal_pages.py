@@ -20,22 +20,30 @@ from provisioner.model.bundle import BUNDLE, FOLDER, RECEIPTS, Bundle
 from provisioner.model.health import Health
 from provisioner.model.renewal import HomesRule
 from provisioner.model.signed import open_envelope
+from provisioner.model.site_bundle import file_name
 from provisioner.store.tables import FieldOrderRow, MachineRow
 from provisioner.web import make_operator_side
-from provisioner.workshop import field_orders
+from provisioner.workshop import bundles, field_orders, sites
 from provisioner.workshop.station import Station
 from tests import factories, people
 from tests.factories import SCHOOL
 from tests.unit.workshop.test_bundles import Office
 
 Form = dict[str, str]
+SITE = file_name("PC-0001")
 PAGE = f"/schools/{SCHOOL}/renewal"
 WISH = {"release": "education@2027.1", "seen": "0"}
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    """With one configuration to carry; how it is made is tests/unit/workshop/test_sites.py's."""
     made = Office(tmp_path)
+    site = tmp_path / SITE
+    site.write_text("what PC-0001 keeps")
+    monkeypatch.setattr(sites, "has_site", lambda _machine: True)
+    monkeypatch.setattr(sites, "revision_for", lambda _station, _machine: "")
+    monkeypatch.setattr(sites, "bundle_for", lambda _station, _session, _tag: site)
     yield made
     made.station.database.close()
 
@@ -122,10 +130,11 @@ def test_a_stick_comes_as_an_archive_that_holds(
         assert archive.read(system) == (office.release / "system.squashfs").read_bytes()
     assert names[0] == f"{FOLDER}/{RECEIPTS}/" and names[-1] == f"{FOLDER}/{BUNDLE}"
     assert (bundle.number, bundle.machines) == (1, ("PC-0001",))
-    assert sorted(names[1:-1]) == sorted(
-        f"{FOLDER}/releases/education@2027.1/{path.relative_to(office.release)}"
-        for path in office.release.rglob("*") if path.is_file()
-    )  # fmt: skip
+    assert sorted(names[1:-1]) == sorted([
+        f"{FOLDER}/sites/{SITE}",
+        *(f"{FOLDER}/releases/education@2027.1/{path.relative_to(office.release)}"
+          for path in office.release.rglob("*") if path.is_file()),
+    ])  # fmt: skip
 
 
 def test_a_damaged_release_makes_no_archive_that_opens(office: Office) -> None:
@@ -143,7 +152,9 @@ def test_what_was_unpacked_from_the_archive_is_a_stick(office: Office) -> None:
     """The same files as those that the command line writes, byte for byte."""
     bundle = office.export()
     out = io.BytesIO()
-    for piece in sticks.zipped(bundle, office.station.catalog, office.station.key):
+    with office.station.database.reading() as session:
+        kept = bundles.configurations(office.station, session, SCHOOL)
+    for piece in sticks.zipped(bundle, office.station.catalog, office.station.key, kept):
         out.write(piece)
     other = office.stick.with_name("other")
     shutil.unpack_archive(_kept(office, out.getvalue()), other)
