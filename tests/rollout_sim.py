@@ -216,7 +216,7 @@ class Country:
 
     def hour(self, scenario: Scenario, server: OwnProcess) -> None:
         """One hour of the whole country, machine by machine."""
-        kill_at = 12 if scenario.kills and self.now.hour in HOURS else None
+        kill_at = 3 if scenario.kills and self.now.hour in HOURS else None
         spoken = 0
         for machine in self.machines:
             if self.is_on(machine):

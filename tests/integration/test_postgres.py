@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from alembic import command
@@ -133,7 +134,7 @@ def other(url: str, tmp_path: Path) -> Iterator[Station]:
 
 def test_a_database_of_the_first_version_keeps_what_it_holds(other: Station) -> None:
     """Every migration in turn, over rows that were there before it."""
-    folder = other.database.url.partition("host=")[2]
+    folder = unquote(other.database.url.partition("host=")[2])
     _as_postgres("dropdb", "-h", folder, "--if-exists", "old")
     _as_postgres("createdb", "-h", folder, "old")
     database = Database(other.database.url.replace("/busy?", "/old?"))
