@@ -163,6 +163,7 @@ class SwarmCarrier(RangeCarrier):
             self._torrent.alone(wanted.path),
             Place(part.path.parent, part.path.name),
             tracker=self._tracker,
+            asking=True,  # until what was here is counted
         )
         self._shares.append(share)
         try:

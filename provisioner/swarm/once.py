@@ -154,6 +154,7 @@ class OncePull(Pull):
             self._report(now.done)
             if not now.checking and not checked:
                 checked = True
+                self._share.take(on=True)
                 self._note_flushed(now.done)
                 self._settled_at, self._moved = self._room.settled_at(), time.monotonic()
             count()

@@ -21,7 +21,7 @@ from provisioner.swarm.pieces import WrongPieceError, give_up_after, read_pieces
 from provisioner.swarm.session import Share, Standing, disk_trouble
 from provisioner.swarm.watcher import Watcher
 
-TURN_S = 0.2
+TURN_S, CHECK_TURN_S = 0.2, 0.05
 # Nothing from anybody for so long (at the start, and later), and the web server is asked.
 START_S, STALL_S = 2.0, 5.0
 EAR_S = 0.8  # before neighbours are asked, the carousel may begin
@@ -100,7 +100,7 @@ class SwarmPull(Pull):
         self, errand: Errand, web_seed: str, listener: Listener, ear_s: float = EAR_S
     ) -> None:
         super().__init__(errand)
-        self._listener, self._listens, self._began = listener, False, 0.0
+        self._listener, self._listens, self._began = listener, True, 0.0
         self._ear_s, self._in_order = ear_s, False
         self._web_seed, self._web_since = web_seed, 0.0
 
@@ -119,7 +119,7 @@ class SwarmPull(Pull):
             elif not checked:
                 checked = True
                 self._note_flushed(now.done)
-                self.resumed = max(now.done - now.received, 0)
+                self.resumed = now.done  # nothing is taken before this
             if checked and self._listen():
                 moved = time.monotonic()
             if checked:
@@ -131,9 +131,9 @@ class SwarmPull(Pull):
             count()
             if checked:
                 self._watcher.turn(self._right)
-            time.sleep(TURN_S)
+            time.sleep(TURN_S if checked else CHECK_TURN_S)
         if not checked:
-            self.resumed = max(self._wanted.size - now.received, 0)
+            self.resumed = self._wanted.size
         self._share.take(on=True)
         self._listener.tell(())
         count()

@@ -152,7 +152,7 @@ class Session:
         """Take and give the file of `torrent` at `place`; what is there already is checked.
 
         `whole` says that the file is known to be complete, as the station's are. `asking` takes
-        nothing: only who has what is seen.
+        nothing before `Share.take`: only who has what is seen.
         """
         lt = self._lt
         wanted = lt.load_torrent_buffer(torrent)

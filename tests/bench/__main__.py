@@ -51,10 +51,10 @@ class Run:
         """
         rate, size = (80, 2) if self.short else (10, 32)
         counts = [1, 2] if self.short else [1, 6, 12, 25]
-        few = counts if self.short else [1, 3]
+        few = counts if self.short else [1, 2]
         plans = [(["ours", "udpcast"], counts[:1], 1)]
         plans += [(["ours", "udpcast"], counts[1:], 1 if self.short else 3)]
-        plans += [(["aria2"], counts, 1), (["swarm"], counts[2:3], 1), (["http"], few, 1)]
+        plans += [(["aria2"], counts, 1), (["swarm"], counts[1:2], 1), (["http"], few, 1)]
         rows: Rows = []
         for systems, clients, repeat in plans:
             rows += fan_out.fan_out(

@@ -18,7 +18,7 @@ from pathlib import Path
 from provisioner.release import squashfs
 from provisioner.run import run
 
-FETCH_S = 300
+FETCH_S = 900
 # What both releases have alike, about 90 MB packed: libraries, programs, pictures, texts. Where
 # Debian 12 and 13 have other names both are given; what an archive does not have is left out.
 UNCHANGED = (
@@ -86,9 +86,11 @@ def make_pair(work: Path, name: str, changed: Sequence[str], unchanged: Sequence
     """
     archive, place = work / "packages", work / name.replace(",", "").replace(" ", "-")
     old, new = Path(f"{place}-old"), Path(f"{place}-new")
-    base = [fetch(archive, package, versions(package)[-1]) for package in unchanged]
-    before = [fetch(archive, package, versions(package)[0]) for package in changed]
-    after = [fetch(archive, package, versions(package)[-1]) for package in changed]
+    oldest = [(package, versions(package)[0]) for package in changed]
+    newest = [(package, versions(package)[-1]) for package in (*unchanged, *changed)]
+    fetch(archive, oldest + newest)
+    before, now = fetch(archive, oldest), fetch(archive, newest)
+    base, after = now[: len(unchanged)], now[len(unchanged) :]
     for tree, debs in ((old, base + before), (new, base + after)):
         shutil.rmtree(tree, ignore_errors=True)
         for deb in debs:
@@ -102,20 +104,25 @@ def tree_of(work: Path, small: bool = False) -> Path:
     return make_pair(work, name, available(ONE_PACKAGE, 1), available(base, 1)).new
 
 
-def fetch(archive: Path, package: str, version: str) -> Path:
-    """One .deb, fetched once."""
+def fetch(archive: Path, wanted: Sequence[tuple[str, str]]) -> list[Path]:
+    """The .debs of these packages and versions, each fetched once and all that lack in one go:
+    apt opens its cache anew for each call, which takes longer than most packages."""
     archive.mkdir(parents=True, exist_ok=True)
     with (archive / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        mark = version.replace(":", "%3a")
-        if not (found := list(archive.glob(f"{package}_{mark}_*.deb"))):
-            run(
-                ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root",
-                 f"{package}={version}"],
-                timeout_s=FETCH_S, cwd=archive,
-            )  # fmt: skip
-            found = list(archive.glob(f"{package}_{mark}_*.deb"))
-    return found[0]
+        lacking = {f"{package}={version}" for package, version in wanted
+                   if _lying(archive, package, version) is None}  # fmt: skip
+        if lacking:
+            words = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root"]
+            run([*words, *sorted(lacking)], timeout_s=FETCH_S, cwd=archive)
+        found = [_lying(archive, package, version) for package, version in wanted]
+    assert None not in found, f"apt fetched other files than {sorted(lacking)}"
+    return [path for path in found if path is not None]
+
+
+def _lying(archive: Path, package: str, version: str) -> Path | None:
+    mark = version.replace(":", "%3a")
+    return next(archive.glob(f"{package}_{mark}_*.deb"), None)
 
 
 def pack(tree: Path, out: Path, level: int = 9, block_kib: int = 128) -> Path:
