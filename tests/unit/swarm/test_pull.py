@@ -76,7 +76,7 @@ def test_neighbours_are_asked_when_no_carousel_begins(clock: SimpleNamespace) ->
     assert pull._listen()
     clock.now += EAR_S + 0.1
     assert not pull._listen()
-    assert share.taking == [False, True]
+    assert share.taking == [True]
     assert ear.told == [[1, 2], [1, 2]]
 
 
@@ -91,7 +91,7 @@ def test_neighbours_rest_while_the_carousel_is_heard(clock: SimpleNamespace) -> 
     assert not pull._listen()
     ear.hears = True
     assert pull._listen()
-    assert share.taking == [False, True, False]
+    assert share.taking == [True, False]
 
 
 def test_what_came_is_flushed_after_a_hundredth_or_after_a_while(clock: SimpleNamespace) -> None:
