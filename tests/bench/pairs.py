@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -91,11 +92,25 @@ def make_pair(work: Path, name: str, changed: Sequence[str], unchanged: Sequence
     fetch(archive, oldest + newest)
     before, now = fetch(archive, oldest), fetch(archive, newest)
     base, after = now[: len(unchanged)], now[len(unchanged) :]
-    for tree, debs in ((old, base + before), (new, base + after)):
+    alike = unpacked(work, base)
+    for tree, debs in ((old, before), (new, after)):
         shutil.rmtree(tree, ignore_errors=True)
+        run(["cp", "-a", alike, tree], timeout_s=FETCH_S)
         for deb in debs:
             run(["dpkg-deb", "-x", deb, tree], timeout_s=FETCH_S)
     return Pair(name, old, new, tuple(changed), sum(deb.stat().st_size for deb in after))
+
+
+def unpacked(work: Path, debs: Sequence[Path]) -> Path:
+    """One tree of these packages, made once: every pair has the same ones alike."""
+    digest = hashlib.sha256(" ".join(deb.name for deb in debs).encode()).hexdigest()[:16]
+    tree, aside = work / f"alike-{digest}", work / f"alike-{digest}.part"
+    if not tree.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        for deb in debs:
+            run(["dpkg-deb", "-x", deb, aside], timeout_s=FETCH_S)
+        aside.rename(tree)
+    return tree
 
 
 def tree_of(work: Path, small: bool = False) -> Path:
