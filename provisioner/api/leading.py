@@ -22,7 +22,7 @@ from provisioner.model.renewal import HomesRule, When
 from provisioner.model.rollout import RolloutPlan, RolloutState
 from provisioner.store.rollout_tables import RolloutRow
 from provisioner.store.tables import now
-from provisioner.workshop import field_orders, releases
+from provisioner.workshop import field_orders
 
 router = APIRouter(
     prefix=PREFIX,
@@ -118,10 +118,8 @@ def renew_school(station: TheStation, who: TheWho, name: Word, wish: Wish) -> Or
     who.must_touch(name)
     find_school(station.settings.inventories_dir, name)
     with station.database.transaction() as session:
-        release = station.catalog.get(wish.release).id
-        releases.must_not_be_withdrawn(session, release)
         rows = field_orders.renew_school(
-            station, session, name, release, who.actor, when=wish.when, homes=wish.homes
+            station, session, name, wish.release, who.actor, when=wish.when, homes=wish.homes
         )
         return Ordered(machines=tuple(row.asset_tag or "" for row in rows))
 

@@ -13,17 +13,15 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provisioner.errors import ConfigError
 from provisioner.fleet import bundle as sticks
 from provisioner.lifecycle import Verb
 from provisioner.model.bundle import Bundle, Receipt
 from provisioner.model.record import Problem
-from provisioner.model.release import ReleaseKind
 from provisioner.model.renewal import HomesRule, RenewEvidence, When
 from provisioner.stages.renew import judge_renewal, renew_work
 from provisioner.store.events import note
 from provisioner.store.tables import CounterRow, EventRow, MachineRow, RunRow
-from provisioner.workshop import path, runs, sites
+from provisioner.workshop import path, releases, runs, sites
 from provisioner.workshop.field_orders import machines_of
 from provisioner.workshop.station import Station
 
@@ -69,10 +67,9 @@ def order(
     homes: HomesRule = HomesRule.KEEP,
 ) -> Bundle:
     """What a stick will say, numbered and noted. Raises NotFoundError for a school without
-    machines, ConfigError for a release that cannot be installed."""
-    manifest, digest = path.read_manifest(station, station.catalog.get(release).id)
-    if manifest.kind is not ReleaseKind.SYSTEM:
-        raise ConfigError(f"{manifest.id} is a live environment and cannot be installed.")
+    machines, ConfigError or WrongStateError for a release that is not
+    to be installed."""
+    manifest, digest = releases.installable(station, session, release)
     tags = tuple(row.asset_tag for row in machines_of(session, school) if row.asset_tag)
     bundle = Bundle(
         school=school, number=_next_number(session, school), machines=tags, release=manifest.id,

@@ -10,18 +10,18 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provisioner.errors import ConfigError, NotFoundError, WrongStateError, nearest
+from provisioner.errors import NotFoundError, WrongStateError, nearest
 from provisioner.fleet.school import find_school, load_school
 from provisioner.lifecycle import Milestone, Verb, may_start, stage
 from provisioner.model.batch import BatchPlan
 from provisioner.model.hardware import Disk, DiskRef, Hardware
-from provisioner.model.release import ReleaseKind
 from provisioner.stages.choose_disk import describe
 from provisioner.store.events import STATION, note
 from provisioner.store.tables import BatchRow, EventRow, MachineRow, now
 from provisioner.workshop import runs
 from provisioner.workshop.enrolment import open_batch
-from provisioner.workshop.path import machine_by_tag, read_manifest, unknown_tag
+from provisioner.workshop.path import machine_by_tag, unknown_tag
+from provisioner.workshop.releases import installable
 from provisioner.workshop.station import Station
 
 # The stages that a person may ask for once more.
@@ -35,9 +35,7 @@ def create_batch(station: Station, session: Session, plan: BatchPlan, actor: str
     another batch is open (machines that are plugged in would not know which one to join).
     """
     load_school(find_school(station.settings.inventories_dir, plan.school))
-    manifest, _ = read_manifest(station, station.catalog.get(plan.release).id)
-    if manifest.kind is not ReleaseKind.SYSTEM:
-        raise ConfigError(f"{manifest.id} is a live environment and cannot be installed.")
+    manifest, _ = installable(station, session, plan.release)
     other = open_batch(session)
     if other is not None:
         raise WrongStateError(

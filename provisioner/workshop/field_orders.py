@@ -18,7 +18,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provisioner.errors import (
-    ConfigError,
     NotFoundError,
     ProvisionerError,
     WrongStateError,
@@ -28,7 +27,6 @@ from provisioner.lifecycle import MAX_INTERRUPTIONS, Milestone, RunState, Verb, 
 from provisioner.model.errand import ErrandWork, ReconfigureWork
 from provisioner.model.health import Health
 from provisioner.model.order import RenewWork, RestartWork
-from provisioner.model.release import ReleaseKind
 from provisioner.model.renewal import HomesRule, When
 from provisioner.stages.renew import renew_work
 from provisioner.store.events import note
@@ -40,7 +38,7 @@ from provisioner.store.tables import (
     RunRow,
     now,
 )
-from provisioner.workshop import path, runs, sites
+from provisioner.workshop import path, releases, runs, sites
 from provisioner.workshop.station import Station
 
 FieldWork = Annotated[RenewWork | RestartWork | ErrandWork, Field(discriminator="verb")]
@@ -88,9 +86,7 @@ def renew_school(
     """Order a renewal of every machine that the school has, or of one; those that have the release
     already are left out. Raises NotFoundError for a school without machines, ConfigError for a
     release that cannot be installed."""
-    manifest, digest = path.read_manifest(station, station.catalog.get(release).id)
-    if manifest.kind is not ReleaseKind.SYSTEM:
-        raise ConfigError(f"{manifest.id} is a live environment and cannot be installed.")
+    manifest, digest = releases.installable(station, session, release)
     work = renew_work(manifest, digest, when=when, homes=homes)
     ordered = []
     for machine in machines_of(session, school):

@@ -9,13 +9,14 @@ from enum import StrEnum
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from provisioner.errors import WrongStateError
+from provisioner.errors import ConfigError, WrongStateError
 from provisioner.lifecycle import Milestone
 from provisioner.model.base import Model
 from provisioner.model.release import Component, Manifest, ReleaseKind
 from provisioner.store.events import note
 from provisioner.store.office import PromotedRow
 from provisioner.store.tables import BatchRow, MachineRow
+from provisioner.workshop.path import read_manifest
 from provisioner.workshop.station import Station
 
 
@@ -63,6 +64,18 @@ def must_not_be_withdrawn(session: Session, release: str) -> None:
     standing, reason = standings(session).get(release, (Standing.NEW, ""))
     if standing is Standing.WITHDRAWN:
         raise WrongStateError(f"{release} was withdrawn: {reason}", "Choose another release.")
+
+
+def installable(station: Station, session: Session, release: str) -> tuple[Manifest, str]:
+    """A release that a machine may be given, by NAME or NAME@VERSION, and its envelope's digest.
+
+    Raises NotFoundError, ConfigError for a live environment, WrongStateError for a withdrawn one.
+    """
+    manifest, digest = read_manifest(station, station.catalog.get(release).id)
+    if manifest.kind is not ReleaseKind.SYSTEM:
+        raise ConfigError(f"{manifest.id} is a live environment and cannot be installed.")
+    must_not_be_withdrawn(session, manifest.id)
+    return manifest, digest
 
 
 def say(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.errors import NotFoundError
+from provisioner.errors import NotFoundError, WrongStateError
 from provisioner.lifecycle import Milestone
 from provisioner.model.bundle import BUNDLE, FOLDER, RECEIPTS, Bundle, Receipt
 from provisioner.model.read_back import ReadBack
@@ -21,7 +21,7 @@ from provisioner.model.signed import PrivateKey, open_envelope
 from provisioner.release.manifest import list_files, write_manifest
 from provisioner.stages.renew import REQUIRED_CHECKS
 from provisioner.store.tables import MachineRow
-from provisioner.workshop import bundles, sites
+from provisioner.workshop import bundles, releases, sites
 from provisioner.workshop.bundles import Outcome
 from tests.factories import SCHOOL, add_machine, make_manifest, make_station, open_batch
 
@@ -177,3 +177,12 @@ def test_a_receipt_that_was_changed_does_not_count(office: Office) -> None:
 def test_a_stick_that_has_no_receipts(office: Office) -> None:
     with pytest.raises(NotFoundError, match="receipts"):
         office.take_in()
+
+
+def test_a_withdrawn_release_goes_on_no_stick(office: Office) -> None:
+    with office.station.database.transaction() as session:
+        releases.say(office.station, session, office.manifest.id, releases.Standing.WITHDRAWN,
+                     "no sound on Dell", "mei")  # fmt: skip
+    with pytest.raises(WrongStateError, match="no sound on Dell"):
+        office.export()
+    assert not (office.folder / BUNDLE).exists()
