@@ -25,6 +25,9 @@ from provisioner.swarm.session import Place, Session, Share, is_available
 from provisioner.swarm.torrent import TORRENT, Torrent, check_torrent, read_torrent
 
 LOOK_EVERY_S = 3.0
+# A folder's time moves with the kernel's clock, in steps of up to 10 ms: what changed that
+# recently may change again without a sign of it.
+SETTLED_S = 1.0
 YIELD_EVERY_S = 0.3
 # While the carousel sends a file to everybody, this much of its rate is left to single machines
 # that cannot hear it: their neighbours have the same pieces and cables of their own.
@@ -86,7 +89,7 @@ class Seeds:
             for release in found
         }
         self._give(session)
-        self._changed = changed
+        self._changed = changed if time.time() - changed > SETTLED_S else None
 
     def _give(self, session: Session) -> None:
         """Share exactly the files of the known torrents; one that two releases have, once."""
@@ -156,8 +159,9 @@ def trusted_torrent(folder: Path, manifest: Manifest) -> Torrent | None:
     return torrent
 
 
-def _time_of(root: Path) -> float | None:
+def _time_of(root: Path) -> float:
+    """0 where there is no such folder."""
     try:
         return root.stat().st_mtime
     except FileNotFoundError:
-        return None
+        return 0.0

@@ -51,7 +51,9 @@ def publish(
     kind: ReleaseKind = ReleaseKind.SYSTEM, damage: bool = False,
     grub: bytes = b"",
 ) -> Path:  # fmt: skip
-    folder = catalog.root / f"lab@{version}"
+    """A release as the builder leaves it: whole, and then moved to its place. The seeds' own
+    thread looks at the catalogue whenever it likes."""
+    folder = catalog.root.with_name("building") / f"lab@{version}"
     folder.mkdir(parents=True)
     (folder / "system.squashfs").write_bytes(os.urandom(1_500_000 if torrent else 9))
     (folder / "loader").mkdir()
@@ -63,7 +65,8 @@ def publish(
     if damage:
         (folder / TORRENT).write_bytes((folder / TORRENT).read_bytes()[:-1] + b"f")
     write_manifest(folder, manifest, key)
-    return folder
+    catalog.root.mkdir(exist_ok=True)
+    return folder.rename(catalog.root / folder.name)
 
 
 def test_what_appears_later_is_given_and_what_goes_is_not(seeds: Seeds, catalog: Catalog) -> None:
@@ -76,6 +79,19 @@ def test_what_appears_later_is_given_and_what_goes_is_not(seeds: Seeds, catalog:
     (catalog.root / "lab@2026.1").rename(catalog.root / ".gone")
     seeds.look()
     assert "lab@2026.1" not in seeds.given
+
+
+def test_a_release_is_seen_that_appears_in_the_same_tick_of_the_clock(
+    seeds: Seeds, catalog: Catalog
+) -> None:
+    """A folder's time moves in steps of some milliseconds: two releases may share one."""
+    publish(catalog, "2026.1")
+    seeds.look()
+    looked = catalog.root.stat()
+    publish(catalog, "2026.2")
+    os.utime(catalog.root, ns=(looked.st_atime_ns, looked.st_mtime_ns))
+    seeds.look()
+    assert seeds.given == ("lab@2026.1", "lab@2026.2")
 
 
 def test_a_file_that_two_releases_have_is_given_as_long_as_one_has_it(
