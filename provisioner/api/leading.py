@@ -23,6 +23,7 @@ from provisioner.model.rollout import RolloutPlan, RolloutState
 from provisioner.store.rollout_tables import RolloutRow
 from provisioner.store.tables import now
 from provisioner.workshop import field_orders
+from provisioner.workshop.in_the_field import roll_out
 
 router = APIRouter(
     prefix=PREFIX,
@@ -93,9 +94,7 @@ def get_rollout(station: TheStation, name: Word) -> RolloutView:
 def start_rollout(station: TheStation, who: TheWho, plan: RolloutPlan) -> RolloutView:
     _must_touch(who, plan)
     with station.database.transaction() as session:
-        row = rollouts.start(session, plan, now(), who.actor)
-        rollouts.step(session, now())
-        return _view(session, row)
+        return _view(session, roll_out(station, session, plan, who.actor))
 
 
 @router.post(

@@ -24,13 +24,11 @@ def group() -> None:
 @pass_office
 def start(office: Office, plan: Path) -> None:
     """Start the rollout that the YAML file PLAN describes."""
-    from provisioner.fleet import rollouts
-    from provisioner.store.tables import now
+    from provisioner.workshop.in_the_field import roll_out
 
     read = yaml_file.load(plan, RolloutPlan)
     with office.transaction() as session:
-        row = rollouts.start(session, read, now(), office.actor)
-        rollouts.step(session, now())
+        row = roll_out(office.station, session, read, office.actor)
         click.echo(f"{row.name} is {row.state}, in wave {read.waves[row.wave].name}.")
 
 

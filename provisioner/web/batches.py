@@ -50,7 +50,6 @@ def open_batch(visitor: TheVisitor, form: OwnForm) -> Response:
         plan = BatchPlan.model_validate(_plan(form))
         visitor.who.must_touch(plan.school)
         with visitor.station.database.transaction() as session:
-            releases.must_not_be_withdrawn(session, visitor.station.catalog.get(plan.release).id)
             desk.create_batch(visitor.station, session, plan, visitor.who.actor)
     except NotAllowedError:
         raise

@@ -57,7 +57,6 @@ def renew(visitor: TheVisitor, school: Word, form: OwnForm) -> Response:
     with visitor.station.database.transaction() as session:
         field_orders.not_overtaken(session, school, _number(form.get("seen", "")))
         release = visitor.station.catalog.get(form.get("release", "")).id
-        releases.must_not_be_withdrawn(session, release)
         ordered = field_orders.renew_school(
             visitor.station, session, school, release, visitor.who.actor,
             when=_when(form), homes=homes,
@@ -90,7 +89,6 @@ def bundle(visitor: TheVisitor, school: Word, form: OwnForm) -> Response:
         kept = bundles.configurations(station, session, school)
     with station.database.transaction() as session:
         release = station.catalog.get(form.get("release", "")).id
-        releases.must_not_be_withdrawn(session, release)
         made = bundles.order(
             station, session, school, release, visitor.who.actor, when=_when(form), homes=homes
         )

@@ -31,6 +31,7 @@ from provisioner.web.forms import Fields, OwnForm, go, read_own_form
 from provisioner.web.page import TheVisitor, Visitor
 from provisioner.web.stream import redrawn
 from provisioner.workshop import releases
+from provisioner.workshop.in_the_field import roll_out
 
 router = APIRouter(include_in_schema=False)
 # The dependency of the whole router: no form of it can be forgotten.
@@ -102,11 +103,7 @@ def start(visitor: TheVisitor, form: OwnForm) -> Response:
         plan = RolloutPlan.model_validate(_plan(form))
         _must_touch(visitor, plan)
         with visitor.station.database.transaction() as session:
-            for release in (plan.value, plan.former):
-                visitor.station.catalog.get(release)
-            releases.must_not_be_withdrawn(session, plan.value)
-            rollouts.start(session, plan, now(), visitor.who.actor)
-            rollouts.step(session, now())
+            roll_out(visitor.station, session, plan, visitor.who.actor)
     except ValidationError as error:
         return _new(visitor, form, describe_invalid(error.errors()))
     except ProvisionerError as error:

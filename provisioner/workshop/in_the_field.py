@@ -8,10 +8,14 @@ from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
+from sqlalchemy.orm import Session
+
 from provisioner.fleet import rollouts
-from provisioner.model.rollout import WantedReply, WantedRequest
+from provisioner.model.rollout import RolloutPlan, WantedReply, WantedRequest
 from provisioner.model.signed import open_envelope
+from provisioner.store.rollout_tables import RolloutRow
 from provisioner.store.tables import now
+from provisioner.workshop import releases
 from provisioner.workshop.contest_places import with_places
 from provisioner.workshop.dialogue import Dialogue
 from provisioner.workshop.station import Station
@@ -19,8 +23,25 @@ from provisioner.workshop.station import Station
 # So many of the field's ordinary words between two questions of what is wanted.
 WORDS_BETWEEN = 3
 STEP_S = 60.0
+# The kind of track on which schools get their system; a plan's values are NAME@VERSION then.
+RELEASES = "release"
 
 log = logging.getLogger(__name__)
+
+
+def roll_out(station: Station, session: Session, plan: RolloutPlan, actor: str) -> RolloutRow:
+    """Start what a person planned, and its first wave.
+
+    Raises NotFoundError for a release that the station does not have, ConfigError for a live
+    environment, WrongStateError for a withdrawn release and where `rollouts.start` does. The
+    former release may be withdrawn: it is what machines have, and better than none.
+    """
+    if plan.track.partition(":")[0] == RELEASES:
+        releases.installable(station, session, plan.value)
+        station.catalog.get(plan.former)
+    row = rollouts.start(session, plan, now(), actor)
+    rollouts.step(session, now())
+    return row
 
 
 class FieldDialogue(Dialogue):

@@ -12,6 +12,8 @@ from provisioner.accounts.tokens import TokenPlan, add_token
 from provisioner.api.leading import Move
 from provisioner.fleet.rollouts import MOVES
 from provisioner.lifecycle import Milestone
+from provisioner.workshop import releases
+from provisioner.workshop.releases import Standing
 from provisioner.workshop.station import Station
 from tests import factories
 from tests.factories import SCHOOL
@@ -47,6 +49,23 @@ def test_a_rollout_by_script(client: TestClient) -> None:
     assert client.post(f"{API}/rollouts/summer/explode").status_code == 422
     assert client.get(f"{API}/rollouts").json() == [client.get(f"{API}/rollouts/summer").json()]
     assert client.get(f"{API}/rollouts/winter").status_code == 404
+
+
+def test_no_script_rolls_out_what_was_withdrawn_or_is_no_release(
+    client: TestClient, station: Station
+) -> None:
+    for value, status in (("education@2031.1", 404), ("live@2026.1", 422)):
+        assert client.post(f"{API}/rollouts", json={**PLAN, "value": value}).status_code == status
+    former = {**PLAN, "former": "education@2020.1"}
+    assert client.post(f"{API}/rollouts", json=former).status_code == 404
+    with station.database.transaction() as session:
+        releases.say(station, session, NEXT, Standing.WITHDRAWN, "screens stay black", "li")
+    refused = client.post(f"{API}/rollouts", json=PLAN)
+    assert refused.status_code == 409
+    assert "screens stay black" in refused.text
+    assert client.get(f"{API}/rollouts").json() == []
+    back = {**PLAN, "value": PLAN["former"], "former": PLAN["value"]}
+    assert client.post(f"{API}/rollouts", json=back).status_code == 201
 
 
 @pytest.mark.parametrize(
