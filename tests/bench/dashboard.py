@@ -164,7 +164,7 @@ def stream_share(station: Station, machines: list[int], seconds: float) -> float
 
 def dashboard(*, small: bool = False) -> Rows:
     """Every page's time, and the stream's share of a core."""
-    schools, times, seconds = (4, 2, 3.0) if small else (100, 9, 30.0)
+    schools, times, seconds = (4, 2, 3.0) if small else (100, 9, 15.0)
     with tempfile.TemporaryDirectory(prefix="bench-dashboard-") as folder:
         station = make_station(Path(folder), schools)
         try:
