@@ -9,13 +9,12 @@ into machines with the other kind of firmware.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from provisioner.errors import UnreachableError
 from provisioner.lab.firmware import Firmware
 from provisioner.lab.machine import Machine
 from provisioner.lab.workshop import VirtualWorkshop
@@ -23,10 +22,10 @@ from provisioner.lifecycle import Milestone, Verb
 from provisioner.model.signed import open_envelope
 from provisioner.settings import load_settings
 from provisioner.workshop.passport import Passport
+from tests.vm.waiting import wait
 
 pytestmark = pytest.mark.vm
 
-STEP_TIMEOUT_S = 900.0
 DAY_TIMEOUT_S = 2400.0
 NETWORK_CUT_S = 60.0
 WORKSHOP = [Verb.DISCOVER, Verb.ENROL, Verb.DIAGNOSE, Verb.WIPE, Verb.IMAGE, Verb.CONFIGURE,
@@ -144,18 +143,6 @@ def all_at(workshop: VirtualWorkshop, milestone: Milestone) -> bool:
     for found in tiles:
         assert not found["needs_hand"], found["needs_hand"]
     return len(tiles) == 2 and all(found["milestone"] == milestone for found in tiles)
-
-
-def wait(condition: Callable[[], bool], what: str, timeout_s: float = STEP_TIMEOUT_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            if condition():
-                return
-        except UnreachableError:
-            pass  # the station is just starting again
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.5)
 
 
 def by_firmware(day: Day, firmware: str) -> dict[str, Any]:

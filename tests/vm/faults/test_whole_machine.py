@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provisioner.errors import UnreachableError
 from provisioner.lab import disks
 from provisioner.lab.machine import Bus, Machine, VirtualDisk
 from provisioner.lab.workshop import VirtualWorkshop
@@ -24,10 +23,11 @@ from provisioner.release.catalog import Catalog
 from provisioner.settings import load_settings
 from tests.vm.faults.ledger import Case, Expected, Ledger, Said
 from tests.vm.faults.truth import is_blank, why_not_installed
+from tests.vm.waiting import wait
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 NO, YES = Expected.NO_SUCCESS, Expected.SUCCESS
-SILENT_S, STEP_S = 60.0, 1500.0
+SILENT_S = 60.0
 SIZE = 8_000 * 10**6 // 4096 * 4096
 SERIAL = "FAULTS-1"
 # In dnsmasq's log, once the loader that fetches all else was sent to a machine.
@@ -86,18 +86,6 @@ class Story:
     def book(self, fault: str, stage: str, said: Said, *, true: bool, expected: Expected) -> None:
         case: Case = self.ledger.book(fault, stage, said, true=true, expected=expected)
         assert case.as_expected, case
-
-
-def wait(condition: Callable[[], bool], what: str, timeout_s: float = STEP_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            if condition():
-                return
-        except UnreachableError:
-            pass
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.3)
 
 
 @pytest.fixture(scope="module")
