@@ -34,12 +34,19 @@ SERIAL = "FAULTS-1"
 LOADER = re.compile(r"sent \S+undionly\.kpxe to 10\.77\.0\.(?!1$)\d+$", re.MULTILINE)
 
 
+# What a machine's write may be by the time it reaches blkdebug: QEMU makes holes of zeroes.
+KINDS = {"read": ("read",), "write": ("write", "write-zeroes", "discard")}
+
+
 def blkdebug(folder: Path, kind: str, byte: int) -> Path:
     """A configuration of QEMU's blkdebug: from now on this sector cannot be read, or written."""
     path = folder / f"{kind}.blkdebug"
     path.write_text(
-        f'[inject-error]\nevent = "none"\niotype = "{kind}"\nerrno = "5"\n'
-        f'sector = "{byte // 512}"\nonce = "off"\nimmediately = "off"\n'
+        "".join(
+            f'[inject-error]\nevent = "none"\niotype = "{one}"\nerrno = "5"\n'
+            f'sector = "{byte // 512}"\nonce = "off"\nimmediately = "off"\n'
+            for one in KINDS[kind]
+        )
     )
     return path
 
