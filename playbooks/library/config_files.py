@@ -35,6 +35,13 @@ options:
       absent: {description: The file shall not be there., type: bool, default: false}
       mode: {description: "Permissions in octal, for example 0644.", type: str, default: "0644"}
       group: {description: The number of the group that it belongs to., type: int, default: 0}
+  owes:
+    description:
+      - What has to be told of a change, such as a service. Until the handler has removed
+        /run/classroom-owed/NAME, files that are as wanted count as changed. A handler is lost with
+        the run in which it was notified, when the line breaks or power fails before the end; the
+        next run would find the files in order, and the service on its old settings for ever.
+    type: str
 author: Classroom Provisioner
 """
 
@@ -53,6 +60,9 @@ paths:
   elements: str
   returned: always
 """
+
+
+OWED = Path("/run/classroom-owed")  # gone with a start of the machine, which tells everybody
 
 
 def read_link(path: Path) -> str | None:
@@ -127,19 +137,27 @@ def main() -> None:
                 "type": "list", "elements": "dict", "required": True, "options": options,
                 "required_one_of": [("content", "link", "absent")],
                 "mutually_exclusive": [("content", "link")],
-            }
+            },
+            "owes": {"type": "str"},
         },
         supports_check_mode=True,
     )  # fmt: skip
     wrong = [entry for entry in module.params["files"] if not is_so(entry)]
     diff = [difference(entry) for entry in wrong]
+    owed = OWED / module.params["owes"] if module.params["owes"] else None
+    due = owed is not None and owed.exists()
     if not module.check_mode:
+        if wrong and owed is not None:
+            OWED.mkdir(exist_ok=True)
+            owed.touch()
         for entry in wrong:
             make_so(entry)
         still = [entry["path"] for entry in wrong if not is_so(entry)]
         if still:
             module.fail_json(msg=f"These files are still not as they were written: {still}")
-    module.exit_json(changed=bool(wrong), paths=[entry["path"] for entry in wrong], diff=diff)
+    module.exit_json(
+        changed=bool(wrong) or due, paths=[entry["path"] for entry in wrong], diff=diff
+    )
 
 
 if __name__ == "__main__":

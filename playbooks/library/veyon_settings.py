@@ -25,6 +25,9 @@ options:
     description: Settings as veyon-cli exports them, by group and name.
     type: dict
     required: true
+  owes:
+    description: As that of config_files, what has to be told of a change.
+    type: str
 author: Classroom Provisioner
 """
 
@@ -44,6 +47,7 @@ wrong:
   returned: always
 """
 
+OWED = Path("/run/classroom-owed")
 SETTINGS = Path("/etc/xdg/Veyon Solutions/Veyon.conf")
 # It wants a home to write to, and no screen.
 ENVIRONMENT = {"QT_QPA_PLATFORM": "offscreen", "HOME": "/root", "LC_ALL": "C.UTF-8"}
@@ -93,13 +97,17 @@ class Veyon:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"settings": {"type": "dict", "required": True}}, supports_check_mode=True
+        argument_spec={"settings": {"type": "dict", "required": True}, "owes": {"type": "str"}},
+        supports_check_mode=True,
     )
     wanted: dict[str, Any] = module.params["settings"]
     with tempfile.TemporaryDirectory() as folder:
         veyon = Veyon(module, folder)
         wrong = differences(wanted, veyon.exported())
         if wrong and not module.check_mode:
+            if module.params["owes"]:
+                OWED.mkdir(exist_ok=True)
+                (OWED / module.params["owes"]).touch()
             veyon.take(wanted)
             still = differences(wanted, veyon.exported())
             if still:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from provisioner.fleet.school import load_school
 from provisioner.fleet.vault import Vault, open_vault, update_vault, vault_of
 from provisioner.model.school import School, SeatedMachine
 from provisioner.settings import load_settings
+from provisioner.stages.ansible import Report
 from provisioner.stages.configure import (
     ConfigureEvidence,
     Workplace,
@@ -41,7 +42,10 @@ class Room:
     machine: SeatedMachine
     promises: Promises
 
-    def configure(self, folder: Path, **other: Path) -> ConfigureEvidence:
+    def configure(
+        self, folder: Path, *, report: Report = lambda step, fraction: None,
+        cancelled: Callable[[], bool] = lambda: False, **other: Path,
+    ) -> ConfigureEvidence:  # fmt: skip
         return configure_machine(
             self.school, self.machine,
             workplace=Workplace(
@@ -49,7 +53,7 @@ class Room:
             ),
             vault=self.vault,
             known_hosts=other.get("known_hosts", self.target.known_hosts),
-            folder=folder, timeout_s=TIMEOUT_S,
+            folder=folder, timeout_s=TIMEOUT_S, report=report, cancelled=cancelled,
         )  # fmt: skip
 
     def verify(self, folder: Path, **other: Path) -> VerifyEvidence:

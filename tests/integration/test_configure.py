@@ -123,6 +123,24 @@ def test_every_check_notices_its_damage_and_configuring_repairs(room: Room, tmp_
     assert room.judge_verify(room.verify(tmp_path / "repaired")) == []
 
 
+def test_a_service_is_told_though_the_run_that_changed_its_file_was_cut_short(
+    room: Room, tmp_path: Path
+) -> None:
+    """Ansible tells services at the end of a run, and forgets it with a run that has no end."""
+    settings = "/etc/ssh/sshd_config.d/10-school.conf"
+    room.target.shell(f"echo PasswordAuthentication yes > {settings}; systemctl reload ssh")
+    begun: list[str] = []
+    cut = room.configure(
+        tmp_path / "cut", report=lambda step, _fraction: begun.append(step),
+        cancelled=lambda: any("Keep room for the system" in step for step in begun),
+    )  # fmt: skip
+    assert room.judge_configure(cut)
+    assert "PasswordAuthentication no" in room.target.shell(f"cat {settings}")
+    assert failed(room.verify(tmp_path / "between")) == {"network-login"}
+    assert room.judge_configure(room.configure(tmp_path / "again")) == []
+    assert room.judge_verify(room.verify(tmp_path / "whole")) == []
+
+
 def test_another_host_key_is_refused(room: Room, tmp_path: Path) -> None:
     wrong = tmp_path / "known_hosts"
     wrong.write_text(known_hosts_text(room.machine, ["ssh-ed25519 " + "A" * 68]))
