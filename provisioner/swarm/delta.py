@@ -49,7 +49,7 @@ READ_BYTES = 64 * 1024
 # Slower than this for so long is a stalled connection, not a thin line: 25 machines that share
 # 5 Mbit/s have 25,000 bytes a second each.
 SLOWEST_BYTES_S, PATIENCE_S = 256, 30.0
-FLUSHES = 256  # so many flushes over one file: a power cut costs less than half a hundredth
+FLUSHES = 128  # so many flushes over one file: a power cut costs less than a hundredth of it
 
 
 class RangesRefusedError(UnreachableError):

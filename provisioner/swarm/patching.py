@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from provisioner.errors import ImageMismatchError
-from provisioner.release.chunks import leb128
-from provisioner.swarm.prefill import write_at
+from provisioner.release.chunks import Span, leb128
+from provisioner.swarm.prefill import steps_ahead, will_need, write_at
 from provisioner.swarm.zstd import Zstd
 
 MAX_REFERENCE = 24 << 20
@@ -133,7 +133,7 @@ def apply(
             return False
         size = patch.stat().st_size
         with old.open("rb") as source, part.open("r+b", buffering=0) as out:
-            for section in read_sections(file, head):
+            for section in _read_ahead(read_sections(file, head), source):
                 frames = _remade(section, source, zstd, head.level, pool)
                 for stretch, data in zip(section.new, frames, strict=True):
                     if len(data) == stretch.size:
@@ -141,6 +141,19 @@ def apply(
                 report(file.tell(), size)
             os.fsync(out.fileno())
     return True
+
+
+def _read_ahead(sections: Iterator[Section], source: BinaryIO) -> Iterator[Section]:
+    """The same sections; the disk reads for the next one while one is worked on."""
+    before: Section | None = None
+    for section in sections:
+        for step in steps_ahead(Span(one.start, one.start + one.size) for one in section.old):
+            will_need(source.fileno(), step)
+        if before:
+            yield before
+        before = section
+    if before:
+        yield before
 
 
 def _remade(
