@@ -137,12 +137,12 @@ def make_passwords() -> dict[str, str]:
 def read_secrets(vault: Vault) -> Secrets:
     """What is in a vault, for a person who must know it. Raises ConfigError."""
     _must_be_encrypted(vault.file)
-    return _opened(vault, vault.file.read_bytes())
+    return _opened(vault, vault.file.read_bytes(), vault.password_file.read_bytes())
 
 
 # ansible-vault takes half a second, and a stick for a classroom asks once for each machine.
 @functools.lru_cache(maxsize=4)
-def _opened(vault: Vault, _content: bytes) -> Secrets:
+def _opened(vault: Vault, _content: bytes, _password: bytes) -> Secrets:
     return _validated(_plain(vault), vault.file)
 
 
