@@ -74,7 +74,8 @@ SETTINGS: dict[str, int | bool | str] = {
 }
 # The kernel lets a fifth of memory wait to be written (vm.dirty_ratio): with 4 GiB, 40 s of an old
 # disk at 20 MB/s, before it takes anything more; and a machine may have other work.
-RELEASE_TIMEOUT_S = 600.0
+FLUSH_TIMEOUT_S = 600.0
+CLOSE_TIMEOUT_S = 30.0
 OPEN_FILES = Path("/proc/self/fd")
 
 
@@ -313,7 +314,7 @@ class Share:
         """Have everything that arrived handed to the kernel. Raises ProofMissingError."""
         self._flushed = False
         self.handle.flush_cache()
-        self._wait(lambda: self._flushed, "its last bytes were not written")
+        self._wait(lambda: self._flushed, "its last bytes were not written", FLUSH_TIMEOUT_S)
 
     def rename(self, name: str) -> None:
         """Give the file its name, while it is shared."""
@@ -363,8 +364,10 @@ class Share:
         if who not in self.sources.banned:
             self.sources.banned.append(who)
 
-    def _wait(self, what: Callable[[], bool], otherwise: str) -> None:
-        until = time.monotonic() + RELEASE_TIMEOUT_S
+    def _wait(
+        self, what: Callable[[], bool], otherwise: str, timeout_s: float = CLOSE_TIMEOUT_S
+    ) -> None:
+        until = time.monotonic() + timeout_s
         while not what():
             self._turn()
             if self._trouble:
