@@ -7,12 +7,11 @@ whose bytes are counted; machines speak to each other over the room's own switch
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from provisioner.errors import CommandError, UnreachableError
+from provisioner.errors import CommandError
 from provisioner.lab.machine import Machine
 from provisioner.lab.network import BRIDGE
 from provisioner.lab.workshop import SCHOOL, VirtualWorkshop
@@ -21,6 +20,7 @@ from provisioner.run import Finished, run
 from provisioner.settings import Settings
 from provisioner.workshop.field_orders import Standing, standings
 from provisioner.workshop.station import SSH_KEY, open_station
+from tests.vm.waiting import wait
 
 STEP_S = 3000.0
 STICK_BYTES = 700 << 20
@@ -145,12 +145,4 @@ class SchoolRoom:
         return home
 
     def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = STEP_S) -> None:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                if condition():
-                    return
-            except UnreachableError:
-                pass
-            assert time.monotonic() < deadline, f"waited in vain for {what}"
-            time.sleep(1.0)
+        wait(condition, what, timeout_s)
